@@ -6,7 +6,6 @@ package secret
 import (
 	"fmt"
 	"io"
-	"log/slog"
 )
 
 // Redacted is what a Secret shows in place of its bytes.
@@ -29,11 +28,8 @@ func (Secret) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, Redacted) }
 // MarshalJSON implements json.Marshaler.
 func (Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + Redacted + `"`), nil }
 
-// MarshalText implements encoding.TextMarshaler.
+// MarshalText implements encoding.TextMarshaler, which log/slog asks for too.
 func (Secret) MarshalText() ([]byte, error) { return []byte(Redacted), nil }
-
-// LogValue implements slog.LogValuer.
-func (Secret) LogValue() slog.Value { return slog.StringValue(Redacted) }
 
 // Wipe overwrites the bytes. It is best effort: Go, the keyring's client and
 // TLS make copies that nobody can reach.

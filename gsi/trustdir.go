@@ -1,0 +1,260 @@
+package gsi
+
+import (
+	"bytes"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+// Limits of a trust directory. The IGTF's has 83 CAs in some 800 entries; the
+// largest CRLs of public CAs are of a few megabytes.
+const (
+	maxTrustEntries = 20000
+	maxTrustFile    = 1 << 20
+	maxCRLFile      = 32 << 20
+)
+
+// TrustDir is a directory of trust anchors as Globus, XRootD and VOMS use it:
+// HASH.0 is a CA's certificate, HASH.signing_policy what it may sign and
+// HASH.r0 its revocation list, where HASH is SubjectHash or SubjectHashOld of
+// the CA and other digits stand for further CAs of the same hash. Files may be
+// symbolic links.
+//
+// Opening it reads the names only; files are read when a chain needs them. A
+// long-running process opens it anew to see what fetch-crl has brought. It may
+// be used from several goroutines.
+type TrustDir struct {
+	path  string
+	names map[string]bool
+
+	scanOnce sync.Once
+	scanned  []anchor
+	bad      []string // files that cannot be read as certificates
+}
+
+// anchor is one CA of the directory.
+type anchor struct {
+	cert *x509.Certificate
+	file string // base name
+}
+
+// OpenTrustDir opens a trust directory. Errors are *TrustError of
+// TrustNoDirectory.
+func OpenTrustDir(path string) (*TrustDir, error) {
+	noDir := func(detail string) error {
+		return &TrustError{Reason: TrustNoDirectory, File: path, Detail: detail}
+	}
+	dir, err := os.Open(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, noDir("the directory of trusted CAs does not exist")
+	case err != nil:
+		return nil, noDir("the directory of trusted CAs cannot be opened: " + causeOf(err))
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(maxTrustEntries + 1)
+	if err != nil && err != io.EOF {
+		return nil, noDir("the directory of trusted CAs cannot be read: " + causeOf(err))
+	}
+	if len(names) > maxTrustEntries {
+		return nil, noDir(fmt.Sprintf("the directory has more than %d entries: is it a directory of trusted CAs?", maxTrustEntries))
+	}
+	t := &TrustDir{path: path, names: make(map[string]bool, len(names))}
+	anchors := 0
+	for _, name := range names {
+		t.names[name] = true
+		if isAnchorName(name) {
+			anchors++
+		}
+	}
+	if anchors == 0 {
+		return nil, noDir("the directory holds no trusted CA (no file like 1234abcd.0): install some, or set another directory")
+	}
+	return t, nil
+}
+
+// Path returns the directory's path as it was given.
+func (t *TrustDir) Path() string { return t.path }
+
+func (t *TrustDir) file(name string) string { return filepath.Join(t.path, name) }
+
+// isAnchorName goes by the digit alone: the hash is checked by looking for it.
+func isAnchorName(name string) bool {
+	ext := filepath.Ext(name)
+	return len(ext) == 2 && ext[1] >= '0' && ext[1] <= '9'
+}
+
+// stems returns the names without extension that the files of a CA can have.
+func stems(rawSubject []byte) []string {
+	old := SubjectHashOld(rawSubject)
+	hash, err := SubjectHash(rawSubject)
+	if err != nil {
+		return []string{old}
+	}
+	return []string{hash, old}
+}
+
+// find returns the directory's CAs of a name. Names are compared in DER. Where
+// the hash leads nowhere the whole directory is searched once, because files
+// get renamed.
+func (t *TrustDir) find(rawSubject []byte) []anchor {
+	var out []anchor
+	for _, stem := range stems(rawSubject) {
+		for n := '0'; n <= '9'; n++ {
+			name := stem + "." + string(n)
+			if !t.names[name] {
+				continue
+			}
+			certs, err := t.load(name)
+			if err != nil {
+				continue // the search below remembers it
+			}
+			out = appendMatching(out, certs, name, rawSubject)
+		}
+	}
+	if len(out) > 0 {
+		return out
+	}
+	t.scanOnce.Do(t.scan)
+	for _, a := range t.scanned {
+		out = appendMatching(out, []*x509.Certificate{a.cert}, a.file, rawSubject)
+	}
+	return out
+}
+
+func appendMatching(out []anchor, certs []*x509.Certificate, name string, rawSubject []byte) []anchor {
+	for _, c := range certs {
+		known := slices.ContainsFunc(out, func(a anchor) bool { return a.cert.Equal(c) })
+		if !known && bytes.Equal(c.RawSubject, rawSubject) {
+			out = append(out, anchor{c, name})
+		}
+	}
+	return out
+}
+
+func (t *TrustDir) scan() {
+	names := make([]string, 0, len(t.names))
+	for name := range t.names {
+		if isAnchorName(name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		certs, err := t.load(name)
+		if err != nil {
+			t.bad = append(t.bad, name)
+			continue
+		}
+		for _, c := range certs {
+			t.scanned = append(t.scanned, anchor{c, name})
+		}
+	}
+}
+
+// badFiles says in words which files could not be read, "" where all could.
+func (t *TrustDir) badFiles() string {
+	t.scanOnce.Do(t.scan)
+	switch n := len(t.bad); n {
+	case 0:
+		return ""
+	case 1:
+		return "; " + t.bad[0] + " could not be read as a certificate"
+	default:
+		return fmt.Sprintf("; %s and %d more files could not be read as certificates", t.bad[0], n-1)
+	}
+}
+
+func (t *TrustDir) load(name string) ([]*x509.Certificate, error) {
+	data, err := readBounded(t.file(name), maxTrustFile)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCertificates(data)
+}
+
+// readBounded opens once and then looks at what it has opened. O_NONBLOCK
+// keeps a FIFO from blocking the open for ever.
+func readBounded(path string, limit int64) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case !st.Mode().IsRegular():
+		return nil, errors.New("not a regular file")
+	case st.Size() > limit:
+		return nil, fmt.Errorf("larger than %d bytes", limit)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		err = fmt.Errorf("larger than %d bytes", limit)
+	}
+	return data, err
+}
+
+// causeOf drops operation and path from a file error; texts name the file
+// themselves.
+func causeOf(err error) string {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err.Error()
+	}
+	return err.Error()
+}
+
+// FindTrustDir returns the trust directory to use: the configured one, the
+// environment's X509_CERT_DIR, ~/.globus/certificates, the system's
+// /etc/grid-security/certificates, $GLOBUS_LOCATION/share/certificates. The
+// first two are final when set; the others count where they exist. Errors are
+// *TrustError of TrustNoDirectory.
+func FindTrustDir(configured string, getenv func(string) string) (string, error) {
+	for _, set := range []struct{ path, from string }{
+		{configured, "the configured directory of trusted CAs"},
+		{getenv("X509_CERT_DIR"), "the directory of trusted CAs in X509_CERT_DIR"},
+	} {
+		switch {
+		case set.path == "":
+			continue
+		case !filepath.IsAbs(set.path):
+			return "", &TrustError{Reason: TrustNoDirectory, File: set.path, Detail: set.from + " is not an absolute path"}
+		case !isDir(set.path):
+			return "", &TrustError{Reason: TrustNoDirectory, File: set.path, Detail: set.from + " does not exist"}
+		}
+		return set.path, nil
+	}
+	tried := []string{"/etc/grid-security/certificates"}
+	if home := getenv("HOME"); filepath.IsAbs(home) {
+		tried = append([]string{filepath.Join(home, ".globus", "certificates")}, tried...)
+	}
+	if globus := getenv("GLOBUS_LOCATION"); filepath.IsAbs(globus) {
+		tried = append(tried, filepath.Join(globus, "share", "certificates"))
+	}
+	for _, path := range tried {
+		if isDir(path) {
+			return path, nil
+		}
+	}
+	return "", &TrustError{
+		Reason: TrustNoDirectory, File: tried[len(tried)-1],
+		Detail: "no directory of trusted CAs found, looked for " + strings.Join(tried, ", ") + ": install the IGTF's CAs or set X509_CERT_DIR",
+	}
+}
+
+func isDir(path string) bool {
+	st, err := os.Stat(path)
+	return err == nil && st.IsDir()
+}
