@@ -1,0 +1,222 @@
+//go:build unix
+
+package safefile
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// TestMain lets the test binary be the other processes of the lock tests.
+func TestMain(m *testing.M) {
+	switch os.Getenv("SAFEFILE_CHILD") {
+	case "":
+		os.Exit(m.Run())
+	case "hold":
+		childHold()
+	case "count":
+		childCount()
+	}
+}
+
+func childLock() *Lock {
+	d, err := OpenDir(os.Getenv("SAFEFILE_DIR"))
+	if err == nil {
+		var l *Lock
+		if l, err = d.Lock(context.Background(), "l"); err == nil {
+			return l
+		}
+	}
+	fmt.Println(err)
+	os.Exit(1)
+	return nil
+}
+
+func childHold() {
+	childLock()
+	fmt.Println("held")
+	time.Sleep(time.Minute)
+}
+
+// childCount adds one to a number in the lock's file, with time for others to
+// get in between if they could.
+func childCount() {
+	l := childLock()
+	data, _ := l.Read(100)
+	n, _ := strconv.Atoi(string(data))
+	time.Sleep(time.Millisecond)
+	if err := errors.Join(l.Write([]byte(strconv.Itoa(n+1))), l.Close()); err != nil {
+		os.Exit(1)
+	}
+}
+
+func child(t *testing.T, what string, d *Dir) *exec.Cmd {
+	t.Helper()
+	exe, err := os.Executable()
+	must(t, err)
+	cmd := exec.Command(exe)
+	cmd.Env = append(os.Environ(), "SAFEFILE_CHILD="+what, "SAFEFILE_DIR="+d.Path(), "GORACE=atexit_sleep_ms=0")
+	return cmd
+}
+
+func TestLockExcludes(t *testing.T) {
+	d := privateDir(t)
+	first, err := d.Lock(t.Context(), "l")
+	must(t, err)
+	if _, err := d.TryLock("l"); !errors.Is(err, ErrLocked) {
+		t.Errorf("TryLock while held: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+	defer cancel()
+	if _, err := d.Lock(ctx, "l"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Lock past its deadline: %v", err)
+	}
+	must(t, first.Close())
+	// The waiter that gave up gets the lock in the end, and must let go of it.
+	second, err := d.Lock(t.Context(), "l")
+	must(t, err)
+	must(t, second.Close())
+}
+
+// TestLockFree: a free lock is taken even by a caller with no
+// time left; what it does then is its own affair.
+func TestLockFree(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	l, err := privateDir(t).Lock(ctx, "l")
+	must(t, err)
+	must(t, l.Close())
+}
+
+func TestLockContent(t *testing.T) {
+	l, err := privateDir(t).Lock(t.Context(), "l")
+	must(t, err)
+	defer l.Close()
+	for _, s := range []string{"a long record", "short", ""} {
+		must(t, l.Write([]byte(s)))
+		if got, err := l.Read(100); err != nil || string(got) != s {
+			t.Errorf("got %q, %v; want %q", got, err, s)
+		}
+	}
+	must(t, l.Write(make([]byte, 101)))
+	if _, err := l.Read(100); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("too long: %v", err)
+	}
+}
+
+// TestLockUnlinked: who waits for a lock whose file a cleaner has removed must
+// not believe to hold it while another holds the file that took its place.
+func TestLockUnlinked(t *testing.T) {
+	d := privateDir(t)
+	first, err := d.Lock(t.Context(), "l")
+	must(t, err)
+	got := make(chan *Lock)
+	go func() {
+		l, err := d.Lock(context.Background(), "l")
+		if err != nil {
+			t.Error(err)
+		}
+		got <- l
+	}()
+	time.Sleep(50 * time.Millisecond) // it waits for the old file now
+	must(t, d.Remove("l"))
+	second, err := d.TryLock("l")
+	must(t, err)
+	must(t, first.Close())
+	select {
+	case <-got:
+		t.Fatal("two hold the lock")
+	case <-time.After(100 * time.Millisecond):
+	}
+	must(t, second.Close())
+	must(t, (<-got).Close())
+}
+
+// TestLockTakeOver: the kernel frees the lock of a process that is killed.
+func TestLockTakeOver(t *testing.T) {
+	d := privateDir(t)
+	cmd := child(t, "hold", d)
+	out, err := cmd.StdoutPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	if line, _ := bufio.NewReader(out).ReadString('\n'); line != "held\n" {
+		t.Fatalf("the child says %q", line)
+	}
+	if _, err := d.TryLock("l"); !errors.Is(err, ErrLocked) {
+		t.Errorf("while the child holds it: %v", err)
+	}
+	time.AfterFunc(50*time.Millisecond, func() { cmd.Process.Kill() })
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	l, err := d.Lock(ctx, "l")
+	must(t, err)
+	must(t, l.Close())
+	_ = cmd.Wait()
+}
+
+func TestLockProcesses(t *testing.T) {
+	d := privateDir(t)
+	const n = 20
+	var wg sync.WaitGroup
+	for range n {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			if err := child(t, "count", d).Run(); err != nil {
+				t.Error(err)
+			}
+		}()
+	}
+	wg.Wait()
+	if got, err := d.Read("l", 100); err != nil || string(got) != strconv.Itoa(n) {
+		t.Errorf("%d processes counted to %s, %v", n, got, err)
+	}
+}
+
+func TestLockGoroutines(t *testing.T) {
+	d := privateDir(t)
+	const n = 50
+	var wg sync.WaitGroup
+	var inside, count atomic.Int32
+	for range n {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			l, err := d.Lock(t.Context(), "l")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if inside.Add(1) != 1 {
+				t.Error("two hold the lock")
+			}
+			count.Add(1)
+			inside.Add(-1)
+			if err := l.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
+	}
+	wg.Wait()
+	if count.Load() != n {
+		t.Errorf("counted %d", count.Load())
+	}
+}
+
+func TestLockDirGone(t *testing.T) {
+	d := privateDir(t)
+	must(t, os.RemoveAll(filepath.Dir(d.Path())))
+	if _, err := d.Lock(t.Context(), "l"); err == nil {
+		t.Error("locked in a directory that is gone")
+	}
+}

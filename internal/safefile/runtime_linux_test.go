@@ -1,0 +1,109 @@
+package safefile
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// memoryDir is a directory on a file system in memory.
+func memoryDir(t *testing.T) string {
+	t.Helper()
+	if !OnTmpfs("/dev/shm") {
+		t.Skip("/dev/shm is not in memory here")
+	}
+	dir, err := os.MkdirTemp("/dev/shm", "safefile-test-")
+	must(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+func env(pairs ...string) func(string) string {
+	return func(key string) string {
+		for i := 0; i < len(pairs); i += 2 {
+			if pairs[i] == key {
+				return pairs[i+1]
+			}
+		}
+		return ""
+	}
+}
+
+func TestOnTmpfs(t *testing.T) {
+	if OnTmpfs("/proc") || OnTmpfs("/nonexistent") {
+		t.Error("not every path is in memory")
+	}
+}
+
+func TestRuntimeDirConfigured(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "on", "a", "disk")
+	got, err := RuntimeDir(path, env("XDG_RUNTIME_DIR", memoryDir(t)))
+	must(t, err)
+	fi, err := os.Stat(path)
+	must(t, err)
+	if got != path || fi.Mode().Perm() != 0o700 {
+		t.Errorf("got %s, %v", got, fi.Mode())
+	}
+	if _, err := RuntimeDir("relative", env()); err == nil || !strings.Contains(err.Error(), "runtime_dir") {
+		t.Errorf("relative: %v", err)
+	}
+	must(t, os.Chmod(path, 0o755))
+	if _, err := RuntimeDir(path, env()); !isUnsafe(err) || !strings.Contains(err.Error(), "runtime_dir") {
+		t.Errorf("0755: %v", err)
+	}
+}
+
+func TestRuntimeDirSession(t *testing.T) {
+	dir := memoryDir(t)
+	got, err := RuntimeDir("", env("XDG_RUNTIME_DIR", dir))
+	must(t, err)
+	if got != filepath.Join(dir, "x509-credential-helper") {
+		t.Errorf("got %s", got)
+	}
+}
+
+// TestRuntimeDirFallback: a session directory that others can enter, that is on
+// a disk or somebody else's, as after su, is not used.
+func TestRuntimeDirFallback(t *testing.T) {
+	open := memoryDir(t)
+	must(t, os.Chmod(open, 0o755))
+	shared := filepath.Join("/dev/shm", "x509-credential-helper-"+strconv.Itoa(os.Geteuid()))
+	if _, err := os.Lstat(shared); err != nil {
+		t.Cleanup(func() { os.Remove(shared) })
+	}
+	onDisk := "/proc"
+	for _, dir := range []string{"", open, onDisk, "relative", "/nonexistent"} {
+		got, err := RuntimeDir("", env("XDG_RUNTIME_DIR", dir))
+		must(t, err)
+		if got != shared {
+			t.Errorf("XDG_RUNTIME_DIR=%q: got %s", dir, got)
+		}
+	}
+}
+
+// TestSharedMemoryDirTaken: anybody can be the first to make our name in
+// /dev/shm. That is refused, and the text names the way out.
+func TestSharedMemoryDirTaken(t *testing.T) {
+	shm := memoryDir(t)
+	ours := filepath.Join(shm, "x509-credential-helper-"+strconv.Itoa(os.Geteuid()))
+	tests := map[string]func(){
+		"link":          func() { must(t, os.Symlink(t.TempDir(), ours)) },
+		"file":          func() { must(t, os.WriteFile(ours, nil, 0o600)) },
+		"world":         func() { must(t, os.Mkdir(ours, 0o700)); must(t, os.Chmod(ours, 0o777)) },
+		"foreign owner": func() { must(t, os.Mkdir(ours, 0o700)); giveAway(t, ours) },
+	}
+	for name, prepare := range tests {
+		t.Run(name, func(t *testing.T) {
+			prepare()
+			defer os.Remove(ours)
+			if _, err := sharedMemoryDir(shm); !isUnsafe(err) || !strings.Contains(err.Error(), "set runtime_dir") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	if _, err := sharedMemoryDir("/proc"); err == nil || !strings.Contains(err.Error(), "set runtime_dir") {
+		t.Errorf("no memory: %v", err)
+	}
+}
