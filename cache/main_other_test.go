@@ -1,0 +1,8 @@
+//go:build !linux
+
+package cache
+
+import "errors"
+
+func childRing() error    { return errors.New("only on Linux") }
+func childService() error { return errors.New("only on Linux") }

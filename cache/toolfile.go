@@ -1,0 +1,97 @@
+package cache
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/x509-credential-helper/x509-credential-helper/internal/safefile"
+)
+
+// ToolFileName names the plain file that tools read: the profile, a hyphen and
+// eight hex digits of what was wished for. The same wish has the same path, so
+// a running tool sees the renewed proxy.
+func ToolFileName(profile, identity string, voms []string, limited bool, key string) string {
+	wish := lengthPrefixed(profile, identity, string(lengthPrefixed(voms...)), fmt.Sprint(limited), key)
+	sum := sha256.Sum256(wish)
+	return profile + "-" + hex.EncodeToString(sum[:4]) + ".pem"
+}
+
+// isToolFile says whether ToolFileName can have made a name.
+func isToolFile(name string) bool {
+	stem, ok := strings.CutSuffix(name, ".pem")
+	i := strings.LastIndexByte(stem, '-')
+	if !ok || i < 1 || len(stem)-i != 9 {
+		return false
+	}
+	_, err := hex.DecodeString(stem[i+1:])
+	return err == nil && name[0] != '.' && !strings.ContainsAny(name, "/\\\x00")
+}
+
+// WriteToolFile writes the plain file of that name, 0600 in a 0700 directory,
+// and returns its path. It replaces the old one in one step, or leaves it if
+// it is the same. Files of ours that expired more than an hour ago are removed.
+func (c *Cache) WriteToolFile(name string, pem []byte) (string, error) {
+	if !isToolFile(name) {
+		return "", fmt.Errorf("%q is no name of a proxy file", name)
+	}
+	dir, err := c.runtimeSub("proxy")
+	if err != nil {
+		return "", err
+	}
+	defer dir.Close()
+	old, err := dir.Read(name, maxEntry)
+	if errors.As(err, new(*safefile.UnsafeError)) {
+		return "", err
+	}
+	if err != nil || !bytes.Equal(old, pem) {
+		if err := dir.Write(name, pem); err != nil {
+			return "", err
+		}
+		c.sweepToolFiles(dir, name)
+	}
+	return filepath.Join(dir.Path(), name), nil
+}
+
+// ToolFile returns the path of the plain file of that name, whether it exists
+// or not.
+func (c *Cache) ToolFile(name string) (string, error) {
+	path, err := c.o.RuntimeDir()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(path, "proxy", name), nil
+}
+
+// RemoveToolFile removes the plain file of that name. What is absent is no error.
+func (c *Cache) RemoveToolFile(name string) error {
+	dir, err := c.runtimeSub("proxy")
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Remove(name)
+}
+
+func (c *Cache) sweepToolFiles(dir *safefile.Dir, keep string) {
+	limit := c.o.Clock().Add(-time.Hour)
+	_ = dir.RemoveTemps(limit)
+	names, _ := dir.Names()
+	for _, name := range names[:min(len(names), maxSwept)] {
+		if name == keep || !isToolFile(name) {
+			continue
+		}
+		data, err := dir.Read(name, maxEntry)
+		if err != nil {
+			continue
+		}
+		if end, err := leafNotAfter(data); err == nil && end.Before(limit) {
+			_ = dir.Remove(name)
+		}
+	}
+}
