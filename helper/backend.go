@@ -1,0 +1,128 @@
+package helper
+
+import (
+	"context"
+	"crypto"
+	"crypto/x509"
+	"time"
+
+	"github.com/x509-credential-helper/x509-credential-helper/gsi"
+	"github.com/x509-credential-helper/x509-credential-helper/gsi/voms"
+	"github.com/x509-credential-helper/x509-credential-helper/internal/secret"
+)
+
+// Backend turns a specification into a certificate chain. The dispatcher owns
+// keys, cache, locks, prompts, verification and policy; a backend only talks to
+// its kind of server. Its errors are *Error with the code that protocol.md
+// gives for what the server said.
+type Backend interface {
+	// Keys lists the profile keys that the backend understands beside those
+	// every profile has.
+	Keys() []Key
+
+	// Target says where a profile leads, from the profile and the
+	// environment alone: no network, no keyring, no file of a user's. What is
+	// missing is CodeNotConfigured, what cannot work CodePolicyRefused or
+	// CodeNotConfigured.
+	Target(p *Profile) (*Target, error)
+
+	// Obtain fetches a new credential. It takes its secrets from spec before
+	// it connects, calls spec.CSR once the connection stands, and never tries
+	// a secret twice. It honours ctx at every step.
+	Obtain(ctx context.Context, spec *Spec) (*Result, error)
+}
+
+// KeyKind is the type of a profile key's value in config.toml.
+type KeyKind string
+
+// The kinds of values that profile keys have.
+const (
+	KindString   KeyKind = "string"
+	KindStrings  KeyKind = "list of strings" // a single string is a list of one
+	KindBool     KeyKind = "true or false"
+	KindDuration KeyKind = "duration" // "12h", "90m"
+	KindInts     KeyKind = "list of integers"
+)
+
+// Key is one key that may stand in a profile.
+type Key struct {
+	Name string
+	Kind KeyKind
+}
+
+// Target is where a profile leads.
+type Target struct {
+	// Endpoint names the server or, joined by commas in the order of the
+	// profile, the servers: "myproxy.example.org:7512". It is part of the
+	// cache key.
+	Endpoint string
+	// Principal is the name by which the server knows the user.
+	Principal string
+	// CredentialName is the one of several credentials stored there, or "".
+	CredentialName string
+	// Secrets are the secrets that Obtain may ask for. The first is the one
+	// whose lock is held while it runs, and the one that authentication_failed
+	// speaks of.
+	Secrets []SecretRef
+	// ServerKey is set where the server makes the key pair: Spec.CSR is nil.
+	ServerKey bool
+}
+
+// SecretRef names one secret of a profile.
+type SecretRef struct {
+	Kind    string // "passphrase", "client_secret", "refresh_token", "key_passphrase"
+	Account string // of the keyring item, e.g. "pass:v1:myproxy:host%3A7512:jane"
+	// Question is the prompt for people, made from configuration only, e.g.
+	// `MyProxy pass phrase of "jane" at myproxy.example.org`. Empty: it
+	// cannot be typed.
+	Question string
+	// Check refuses a value that the server could never be sent, with one
+	// sentence that does not contain it. May be nil.
+	Check func(secret.Secret) error
+}
+
+// Spec is what a backend is asked for.
+type Spec struct {
+	Profile *Profile
+	Target  *Target
+	// Lifetime is a wish, in whole seconds, never zero.
+	Lifetime time.Duration
+	VOMS     []voms.Request
+	Limited  bool
+	// CSR returns a PKCS#10 request in DER for a key that the dispatcher
+	// keeps. It blocks until the key is there.
+	CSR func(ctx context.Context) ([]byte, error)
+	// Secrets are those that Target named.
+	Secrets Secrets
+	// Trust is the profile's directory of trust anchors, opened at the first
+	// call, and how strictly to read it.
+	Trust        func() (*gsi.TrustDir, error)
+	TrustOptions gsi.TrustOptions
+}
+
+// Secrets gives a backend its secrets.
+type Secrets interface {
+	// Get returns the secret of a kind that Target named.
+	Get(ctx context.Context, kind string) (secret.Secret, error)
+	// Put keeps a new value of it and returns after it was read back.
+	Put(ctx context.Context, kind string, value secret.Secret) error
+}
+
+// Result is what a backend got. Nothing in it has been verified but the
+// server's identity.
+type Result struct {
+	// Chain is the new certificate followed by its issuers.
+	Chain []*x509.Certificate
+	// Key is the server's, where Target.ServerKey is set.
+	Key crypto.Signer
+	// Server is the one that answered, for people.
+	Server string
+	// Warnings travel to the caller as they are.
+	Warnings []Warning
+}
+
+// Warning is something a caller may want to know about an answer that is good.
+type Warning struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}

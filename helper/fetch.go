@@ -1,0 +1,314 @@
+package helper
+
+import (
+	"context"
+	"crypto"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/x509-credential-helper/x509-credential-helper/cache"
+	"github.com/x509-credential-helper/x509-credential-helper/gsi"
+	"github.com/x509-credential-helper/x509-credential-helper/internal/safego"
+)
+
+// entryState is what one entry's processes tell each other beside its lock.
+type entryState struct {
+	// Began is when the fetch of the entry in the cache began.
+	Began cache.Instant `json:"began"`
+	// RefreshFailed is when looking ahead for a newer credential last failed.
+	RefreshFailed cache.Instant `json:"refresh_failed"`
+	// Rejections counts the credentials in a row that a server refused soon
+	// after they were fetched, RejectedAt is the last.
+	Rejections int           `json:"rejections"`
+	RejectedAt cache.Instant `json:"rejected_at"`
+}
+
+func readState(l *cache.EntryLock) (s entryState) {
+	_ = json.Unmarshal(l.State(), &s) // what cannot be read is no state
+	return s
+}
+
+func writeState(l *cache.EntryLock, s entryState) error {
+	data, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return l.SetState(data)
+}
+
+// since is how long ago an instant was by the clock that no one can set; ok is
+// false for one of another boot.
+func since(now, then cache.Instant) (d time.Duration, ok bool) {
+	return now.Since - then.Since, now.Boot != "" && now.Boot == then.Boot
+}
+
+// fetch lets one process at a time ask the backend. Whoever gets the lock
+// first checks whether the work is still needed: the one before it may have
+// done it, or failed.
+func (h *Helper) fetch(ctx context.Context, w *wish) (*GetAnswer, error) {
+	stop := h.notice("waiting for another process that is fetching the same credential")
+	lock, err := h.Cache.LockEntry(ctx, w.binding)
+	stop()
+	if err != nil {
+		return nil, h.storage(err)
+	}
+	defer lock.Close()
+	if entry, err := h.lookAgain(ctx, w, lock); err != nil || entry != nil {
+		if err != nil {
+			return nil, err
+		}
+		return h.answer(w, entry, SourceCache, nil)
+	}
+	if record, ok := lock.Failure(w.started); ok && w.given == nil {
+		if e := sharedFailure(record); e != nil {
+			return nil, e
+		}
+	}
+	return h.fetchLocked(ctx, w, lock)
+}
+
+// lookAgain looks into the cache under the lock. A bypass is content with a
+// fetch that began after it was called.
+func (h *Helper) lookAgain(ctx context.Context, w *wish, lock *cache.EntryLock) (*cache.Entry, error) {
+	if w.given != nil {
+		return nil, nil
+	}
+	if w.request.Cache == CacheBypass {
+		if d, ok := since(readState(lock).Began, w.started); !ok || d <= 0 {
+			return nil, nil
+		}
+	}
+	return h.lookUp(ctx, w)
+}
+
+// sharedFailure is the error of a leader that failed while we waited.
+func sharedFailure(record []byte) *Error {
+	var e Error
+	if json.Unmarshal(record, &e) != nil || e.Code == "" {
+		return nil
+	}
+	return &e
+}
+
+// isShared says whether the waiters would have met the same failure. What one
+// caller's deadline, interruption or silence caused is its own; a server that
+// does not answer is everybody's.
+func isShared(e *Error) bool {
+	switch e.Code {
+	case CodeCancelled, CodeBusy, CodeInteractionRequired, CodeKeyringLocked, CodeLifetimeUnavailable, CodeInternal:
+		return false
+	}
+	return true
+}
+
+// refreshAhead tries for a newer credential without making anybody wait: only
+// if nobody else does, without questions, and not again for a minute if it
+// fails. It returns nil where the old one has to do.
+func (h *Helper) refreshAhead(ctx context.Context, w *wish) *GetAnswer {
+	lock, err := h.Cache.TryLockEntry(w.binding)
+	if err != nil {
+		return nil
+	}
+	defer lock.Close()
+	state := readState(lock)
+	if d, ok := since(h.Cache.Now(), state.RefreshFailed); ok && d < time.Minute {
+		return nil
+	}
+	if entry, err := h.lookUp(ctx, w); err == nil && entry != nil && h.Clock().Before(entry.RefreshAfter) {
+		a, err := h.answer(w, entry, SourceCache, nil) // somebody else was quicker
+		if err == nil {
+			return a
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, refreshBudget)
+	defer cancel()
+	quiet := *w
+	request := *w.request
+	request.Interactive = InteractiveNever
+	quiet.request = &request
+	a, err := h.fetchLocked(ctx, &quiet, lock)
+	if err == nil {
+		return a
+	}
+	state = readState(lock)
+	state.RefreshFailed = h.Cache.Now()
+	_ = writeState(lock, state) // then the next caller tries again
+	return nil
+}
+
+// fetchLocked asks the backend and keeps what it returned. The entry's lock is
+// held.
+func (h *Helper) fetchLocked(ctx context.Context, w *wish, lock *cache.EntryLock) (*GetAnswer, error) {
+	state := readState(lock)
+	if err := h.checkRejections(w, state); err != nil {
+		return nil, err
+	}
+	began := h.Cache.Now()
+	got, err := h.obtain(ctx, w)
+	if err != nil {
+		e := h.ended(ctx, err)
+		if isShared(e) && ctx.Err() == nil {
+			if record, err := json.Marshal(e); err == nil {
+				_ = lock.Fail(record) // the waiters then find out themselves
+			}
+		}
+		return nil, inProfile(e, w.profile)
+	}
+	state.Began, state.RefreshFailed = began, cache.Instant{}
+	if w.given != nil {
+		state.Rejections = 0
+	}
+	entry, warnings := h.keep(ctx, w, got, lock, state)
+	if entry.NotAfter.Sub(h.Clock()) < w.request.MinLifetime {
+		return nil, lifetimeUnavailable(w, entry)
+	}
+	return h.answer(w, entry, SourceBackend, warnings)
+}
+
+// ended gives a failed fetch its code. Where the caller's time or patience
+// ended, what the backend made of that does not matter.
+func (h *Helper) ended(ctx context.Context, err error) *Error {
+	e := h.coded(err)
+	if e.Code == CodeInternal || e.Retryable {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return Errorf(CodeCancelled, "cancelled")
+		}
+		if ctx.Err() != nil && e.Code != CodeTimeout {
+			return Errorf(CodeTimeout, "the request's time ran out: %w", err).WithHint("allow more time with \"timeout\"")
+		}
+	}
+	return e
+}
+
+// keep puts a new credential into the cache. A cache that does not take it is
+// a warning: the caller still has a good credential.
+func (h *Helper) keep(ctx context.Context, w *wish, got *verified, lock *cache.EntryLock, state entryState) (*cache.Entry, []Warning) {
+	now := h.Clock()
+	entry := &cache.Entry{
+		Binding:     w.binding,
+		Identity:    got.info.Identity,
+		Subject:     got.info.Subject,
+		Fingerprint: got.info.Fingerprint,
+		NotBefore:   got.info.NotBefore,
+		NotAfter:    got.info.NotAfter,
+		FetchedAt:   now,
+		Asked:       w.lifetime,
+		Granted:     got.info.NotAfter.Sub(now).Round(time.Second),
+		PEM:         got.pem,
+		StoredIn:    cache.None,
+	}
+	entry.RefreshAfter = refreshAfter(h.Seed, w.binding, now, entry.NotAfter)
+	warnings := got.warnings
+	stored, err := h.Cache.Put(ctx, entry)
+	if err == nil {
+		entry.StoredIn = stored
+		err = writeState(lock, state)
+	}
+	if err != nil {
+		warnings = append(warnings, Warning{"not_stored", "the credential could not be kept in the cache: " + CleanText(err.Error())})
+	}
+	return entry, warnings
+}
+
+// obtain takes the secret, starts the key, asks the backend and verifies. The
+// key is made while a human types and while the connection is set up: it is
+// nearly the whole cost of a miss.
+// The
+// secret's lock is held while the backend may use the secret, so that a wrong
+// one is sent once, whatever the callers asked for.
+func (h *Helper) obtain(ctx context.Context, w *wish) (*verified, error) {
+	var key *gsi.PendingKey
+	startKey := func() {
+		if key == nil && !w.target.ServerKey {
+			key = gsi.StartKey(ctx, w.profile.Key)
+		}
+	}
+	secrets, err := h.takeSecrets(ctx, w, startKey)
+	if err != nil {
+		return nil, err
+	}
+	defer secrets.close()
+	startKey()
+	spec := &Spec{
+		Profile:      w.profile,
+		Target:       w.target,
+		Lifetime:     w.lifetime,
+		VOMS:         w.voms,
+		Limited:      w.limited,
+		Secrets:      secrets,
+		Trust:        h.trustOpener(w.profile),
+		TrustOptions: w.profile.Trust,
+	}
+	if key != nil {
+		spec.CSR = func(ctx context.Context) ([]byte, error) { return request(ctx, key, w.limited) }
+	}
+	stop := h.notice("waiting for " + w.target.Endpoint)
+	res, err := w.backend.Obtain(ctx, spec)
+	stop()
+	if err != nil {
+		return nil, secrets.judge(ctx, err)
+	}
+	if err := secrets.accepted(ctx); err != nil {
+		return nil, err
+	}
+	signer := crypto.Signer(res.Key)
+	if key != nil {
+		if signer, err = key.Wait(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return h.verify(ctx, w, spec, res, signer)
+}
+
+// notice tells people what is waited for, if it takes longer than a second.
+func (h *Helper) notice(text string) (stop func()) {
+	if h.Notify == nil {
+		return func() {}
+	}
+	timer := time.AfterFunc(time.Second, func() {
+		_ = safego.Call(func() error { h.Notify(text); return nil })
+	})
+	return func() { timer.Stop() }
+}
+
+// request makes the certificate request once the key is there.
+func request(ctx context.Context, key *gsi.PendingKey, limited bool) ([]byte, error) {
+	signer, err := key.Wait(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return gsi.NewRequest(signer, limited)
+}
+
+// trustOpener opens the profile's trust anchors once.
+func (h *Helper) trustOpener(p *Profile) func() (*gsi.TrustDir, error) {
+	var dir *gsi.TrustDir
+	return func() (*gsi.TrustDir, error) {
+		if dir != nil {
+			return dir, nil
+		}
+		path, err := gsi.FindTrustDir(p.CADir, h.Getenv)
+		if err == nil {
+			dir, err = gsi.OpenTrustDir(path)
+		}
+		return dir, err
+	}
+}
+
+// rejectionPause is how long a server's second refusal of fresh credentials
+// keeps us from fetching another.
+const rejectionPause = 10 * time.Minute
+
+func (h *Helper) checkRejections(w *wish, s entryState) error {
+	ago, ok := since(h.Cache.Now(), s.RejectedAt)
+	if s.Rejections < 2 || !ok || ago >= rejectionPause || w.given != nil {
+		return nil
+	}
+	e := Errorf(CodeCredentialRejected, "a server rejected two fresh credentials of profile %q in a row", w.profile.Name).
+		WithHint("a new one would fare no better: check what the server says, then run: x509-credential-helper login %s", w.profile.Name)
+	e.RetryAfter = int64((rejectionPause - ago) / time.Second)
+	return e
+}
+
+var errNoKey = errors.New("the backend returned no key")

@@ -1,0 +1,142 @@
+package helper
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/x509-credential-helper/x509-credential-helper/cache"
+	"github.com/x509-credential-helper/x509-credential-helper/gsi"
+)
+
+// refreshBudget bounds what a caller waits for a newer credential while the
+// one in the cache is still good.
+const refreshBudget = 5 * time.Second
+
+// Get returns a credential that satisfies the request, from the cache or from
+// the backend. Its error is an *Error.
+func (h *Helper) Get(ctx context.Context, r *GetRequest) (*GetAnswer, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
+	defer cancel()
+	w, err := h.newWish(r)
+	if err != nil {
+		return nil, h.coded(err)
+	}
+	a, err := h.get(h.withPrompts(ctx, r), w)
+	if err != nil {
+		return nil, inProfile(h.coded(err), w.profile)
+	}
+	return a, nil
+}
+
+// get decides: cache or backend.
+func (h *Helper) get(ctx context.Context, w *wish) (*GetAnswer, error) {
+	if w.request.Cache == CacheBypass {
+		return h.fetch(ctx, w)
+	}
+	entry, err := h.lookUp(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	if entry != nil {
+		return h.hit(ctx, w, entry)
+	}
+	if w.request.Cache == CacheOnly {
+		return nil, Errorf(CodeNotFound, "no credential that would do is in the cache")
+	}
+	return h.fetch(ctx, w)
+}
+
+// hit answers from the cache. Past its refresh time one process looks for a
+// newer credential first, for a few seconds at the most; the others, and it
+// after that, are served the one that is still good.
+func (h *Helper) hit(ctx context.Context, w *wish, entry *cache.Entry) (*GetAnswer, error) {
+	if w.request.Cache == CachePrefer && !h.Clock().Before(entry.RefreshAfter) {
+		if a := h.refreshAhead(ctx, w); a != nil {
+			return a, nil
+		}
+	}
+	return h.answer(w, entry, SourceCache, nil)
+}
+
+// lookUp returns the cached credential if it will do, nil if there is none,
+// and lifetime_unavailable if a new one would be no longer.
+func (h *Helper) lookUp(ctx context.Context, w *wish) (*cache.Entry, error) {
+	entry, err := h.Cache.Get(ctx, w.binding)
+	if errors.Is(err, cache.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, h.storage(err)
+	}
+	now := h.Clock()
+	switch {
+	case now.Before(entry.NotBefore): // the clock went back; a new one will tell
+		return nil, nil
+	case w.identity != "" && !sameIdentity(entry, w.identity):
+		return nil, nil
+	case entry.NotAfter.Sub(now) >= w.request.MinLifetime:
+		return entry, nil
+	case clipped(entry) && entry.Granted < w.request.MinLifetime && now.Before(entry.RefreshAfter):
+		return nil, lifetimeUnavailable(w, entry)
+	}
+	return nil, nil
+}
+
+// clipped says whether the server gave less than it was asked for, so that
+// asking for more would not help.
+func clipped(e *cache.Entry) bool {
+	return e.Asked > 0 && e.Granted < e.Asked-lifetimeTolerance
+}
+
+func lifetimeUnavailable(w *wish, e *cache.Entry) error {
+	err := Errorf(CodeLifetimeUnavailable, "a credential that lives another %s was asked for, but the server grants %s",
+		span(w.request.MinLifetime), span(e.Granted)).
+		WithHint("ask for a shorter min_lifetime, or store a credential on the server that may live longer")
+	err.Granted = int64(e.Granted / time.Second)
+	return err
+}
+
+// answer says what an entry is. It trusts the certificates, not what was noted
+// beside them.
+func (h *Helper) answer(w *wish, entry *cache.Entry, source string, warnings []Warning) (*GetAnswer, error) {
+	chain, err := gsi.ParseCertificates(entry.PEM)
+	if err != nil {
+		return nil, Errorf(CodeInternal, "the cached credential cannot be read: %w", err)
+	}
+	info, err := gsi.Inspect(chain)
+	if err != nil {
+		return nil, Errorf(CodeInternal, "the cached credential cannot be read: %w", err)
+	}
+	a := &GetAnswer{
+		Version:  Version,
+		Profile:  w.profile.Name,
+		Backend:  w.profile.Backend,
+		Source:   source,
+		StoredIn: string(entry.StoredIn),
+		Credential: Credential{
+			Type:            string(info.Type),
+			Limited:         info.Limited,
+			Subject:         info.Subject,
+			Identity:        info.Identity,
+			IdentityRFC2253: info.IdentityRFC2253,
+			NotBefore:       whole(info.NotBefore),
+			NotAfter:        whole(info.NotAfter),
+			ExpiresIn:       int64(info.NotAfter.Sub(h.Clock()) / time.Second),
+			RefreshAfter:    whole(entry.RefreshAfter),
+			VOMS:            []VOMSAttributes{},
+			Fingerprint:     info.Fingerprint,
+		},
+		Warnings: warnings,
+	}
+	for _, v := range info.VOMS {
+		a.Credential.VOMS = append(a.Credential.VOMS, VOMSAttributes{VO: v.VO, FQANs: v.FQANs, NotAfter: whole(v.NotAfter)})
+	}
+	if w.request.Output != OutputPath {
+		a.Credential.PEM = Text(entry.PEM)
+		return a, nil
+	}
+	name := cache.ToolFileName(w.binding.Profile, info.Identity, w.binding.VOMS, w.binding.Limited, w.binding.Key)
+	a.Credential.Path, err = h.Cache.WriteToolFile(name, entry.PEM)
+	return a, h.storage(err)
+}

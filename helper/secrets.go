@@ -1,0 +1,207 @@
+package helper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/x509-credential-helper/x509-credential-helper/cache"
+	"github.com/x509-credential-helper/x509-credential-helper/internal/secret"
+)
+
+// noteBudget bounds the noting of a refusal.
+const noteBudget = 5 * time.Second
+
+// heldSecrets are the secrets of one fetch. The lock of the first is held
+// until close.
+type heldSecrets struct {
+	h       *Helper
+	w       *wish
+	lock    *cache.SecretLock // of the primary secret
+	primary secret.Secret
+	stored  bool   // the primary came from the keyring
+	asking  func() // called before a human is asked: time to use
+}
+
+// takeSecrets locks the primary secret and finds its value: given, kept in the
+// keyring, or typed by a human. One that the server has refused is not sent
+// again.
+func (h *Helper) takeSecrets(ctx context.Context, w *wish, asking func()) (*heldSecrets, error) {
+	s := &heldSecrets{h: h, w: w, asking: asking}
+	ref := w.primary()
+	if ref == nil {
+		return s, nil
+	}
+	lock, err := h.Cache.LockSecret(ctx, ref.Account)
+	if err != nil {
+		return nil, h.storage(err)
+	}
+	s.lock = lock
+	if err := s.find(ctx, ref); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *heldSecrets) find(ctx context.Context, ref *SecretRef) error {
+	if s.w.given != nil {
+		s.primary = s.w.given.value
+		return checkRef(ref, s.primary)
+	}
+	value, err := s.lock.Get(ctx)
+	switch {
+	case err == nil:
+		s.primary, s.stored = value, true
+		return s.checkRefused(ctx)
+	case errors.Is(err, cache.ErrNotFound):
+		return s.ask(ctx, ref)
+	}
+	return s.h.storage(err)
+}
+
+// checkRefused stops a pass phrase that the server has refused.
+func (s *heldSecrets) checkRefused(ctx context.Context) error {
+	r, err := s.lock.Refused(ctx, s.primary)
+	if err != nil || r == nil {
+		return s.h.storage(err)
+	}
+	e := Errorf(CodeAuthenticationFailed, "the server refused the stored pass phrase of profile %q, and it is not sent again for %s: %s",
+		s.w.profile.Name, span(r.RetryAfter), r.Message)
+	e.RetryAfter = int64(r.RetryAfter / time.Second)
+	return s.h.loginAction(e, s.w.profile.Name)
+}
+
+// ask types the secret in, where a human may be asked.
+func (s *heldSecrets) ask(ctx context.Context, ref *SecretRef) error {
+	if ref.Question == "" || !s.h.mayAsk(s.w.request) {
+		e := Errorf(CodeInteractionRequired, "no %s is stored for profile %q", secretWord(ref.Kind), s.w.profile.Name)
+		return s.h.loginAction(e, s.w.profile.Name)
+	}
+	s.asking()
+	value, err := s.h.readSecret(ctx, ref, s.w.request.Client)
+	s.primary = value
+	return err
+}
+
+// readSecret asks on the terminal. What is asked comes from the configuration;
+// who asks is only what a caller says of itself.
+func (h *Helper) readSecret(ctx context.Context, ref *SecretRef, who Client) (secret.Secret, error) {
+	prompt := ref.Question
+	if who != (Client{}) {
+		prompt += " (asked for by " + who.String() + ")"
+	}
+	value, err := h.Terminal.ReadSecret(ctx, prompt+": ")
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, Errorf(CodeInteractionRequired, "the %s could not be read from the terminal: %w", secretWord(ref.Kind), err)
+	}
+	if len(value) == 0 {
+		return nil, Errorf(CodeCancelled, "no %s was typed", secretWord(ref.Kind))
+	}
+	return value, checkRef(ref, value)
+}
+
+func checkRef(ref *SecretRef, value secret.Secret) error {
+	if err := checkSecret(value); err != nil {
+		return err
+	}
+	if ref.Check == nil {
+		return nil
+	}
+	if err := ref.Check(value); err != nil {
+		return Errorf(CodeInvalidRequest, "this %s cannot be used: %w", secretWord(ref.Kind), err)
+	}
+	return nil
+}
+
+// Get implements Secrets.
+func (s *heldSecrets) Get(ctx context.Context, kind string) (secret.Secret, error) {
+	if ref := s.w.primary(); ref != nil && ref.Kind == kind {
+		return s.primary, nil
+	}
+	for _, ref := range s.w.target.Secrets {
+		if ref.Kind == kind {
+			value, err := s.h.Cache.Secret(ctx, ref.Account)
+			if errors.Is(err, cache.ErrNotFound) {
+				e := Errorf(CodeInteractionRequired, "no %s is stored for profile %q", secretWord(kind), s.w.profile.Name)
+				return nil, s.h.loginAction(e, s.w.profile.Name)
+			}
+			return value, s.h.storage(err)
+		}
+	}
+	return nil, fmt.Errorf("the backend asked for a secret %q that it had not named", kind)
+}
+
+// Put implements Secrets.
+func (s *heldSecrets) Put(ctx context.Context, kind string, value secret.Secret) error {
+	if ref := s.w.primary(); ref == nil || ref.Kind != kind {
+		return fmt.Errorf("only the first secret of a target can be replaced, not %q", kind)
+	}
+	s.primary = value
+	return s.h.storage(s.lock.Put(ctx, value))
+}
+
+// judge notes a refusal of the stored secret.
+func (s *heldSecrets) judge(ctx context.Context, err error) error {
+	e := s.h.coded(err)
+	if e.Code != CodeAuthenticationFailed || s.lock == nil {
+		return e
+	}
+	s.h.loginAction(e, s.w.profile.Name)
+	if s.stored {
+		// The note matters more than the caller's deadline: without it the
+		// next caller would send the same pass phrase again.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteBudget)
+		defer cancel()
+		if err := s.lock.Refuse(ctx, s.primary, s.w.target.Endpoint, e.Message); err != nil {
+			e.Causes = append(e.Causes, "the refusal could not be noted: "+CleanText(err.Error()))
+		}
+	}
+	return e
+}
+
+// accepted forgets refusals, and keeps a secret that login was given.
+func (s *heldSecrets) accepted(ctx context.Context) error {
+	if s.lock == nil {
+		return nil
+	}
+	if g := s.w.given; g != nil && g.keep {
+		if err := s.lock.Put(ctx, g.value); err != nil {
+			return s.h.storage(err)
+		}
+		g.kept = string(cache.Keyring)
+	}
+	_ = s.lock.Accept() // a refusal that stays is only a delay
+	return nil
+}
+
+func (s *heldSecrets) close() {
+	if s.lock != nil {
+		_ = s.lock.Close()
+	}
+}
+
+// loginAction says that a human is needed, and what to run.
+func (h *Helper) loginAction(e *Error, profile string) *Error {
+	e.Action = &Action{Kind: "login", Argv: []string{h.Program, "login", "--", profile}}
+	return e.WithHint("run: x509-credential-helper login %s", profile)
+}
+
+// secretWord is a kind of secret as people call it.
+func secretWord(kind string) string {
+	switch kind {
+	case "passphrase":
+		return "pass phrase"
+	case "key_passphrase":
+		return "pass phrase of the key"
+	case "client_secret":
+		return "client secret"
+	case "refresh_token":
+		return "session"
+	}
+	return kind
+}
