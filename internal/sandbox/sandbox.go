@@ -1,0 +1,356 @@
+package sandbox
+
+import (
+	"context"
+	"crypto"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/x509-credential-helper/x509-credential-helper/internal/safego"
+)
+
+// Mode is what kind of MyProxy server it is.
+type Mode string
+
+// The modes.
+const (
+	Repository Mode = "repository" // signs proxies below stored credentials
+	CA         Mode = "ca"         // an online CA: signs end-entity certificates
+)
+
+// Options says what to start. Only Dir is needed.
+type Options struct {
+	// Dir is where everything is written; made with mode 0700 if it is not
+	// there. Close leaves it to its owner.
+	Dir string
+	// Listen is the address to listen on, a loopback one; "" is a free port of
+	// 127.0.0.1.
+	Listen string
+	Mode   Mode // "" is Repository
+	// MinTLS and MaxTLS are versions as of crypto/tls; 0 is 1.2 and 1.3.
+	MinTLS, MaxTLS uint16
+	// Clock is the time at which everything here happens; nil is time.Now.
+	Clock func() time.Time
+	// MaxLifetime is max_proxy_lifetime or max_cert_lifetime; 0 is none, or 12
+	// hours in CA mode.
+	MaxLifetime time.Duration
+	// Retrievers are patterns of the DNs that may GET ("*" stands for any
+	// text); nil lets everybody, anonymous clients included.
+	Retrievers []string
+	// NoTrustRoots leaves TRUSTED_CERTS=1 unanswered, as a server without
+	// cert_dir.
+	NoTrustRoots bool
+	// MinKeyBits is the least size of an RSA key in CA mode.
+	MinKeyBits int
+	// PAMText is the refusal of a wrong pass phrase in CA mode; "" is that of a
+	// failed pam_exec. Real PAM stacks say "Authentication failure".
+	PAMText string
+	VOMS    VOMSMode
+	// VOs are the VOs that every user is a member of, and the FQANs there:
+	// groups and roles, "/vo" first.
+	VOs  map[string][]string
+	Host Host
+	// Keys are shared between sandboxes; nil makes new ones.
+	Keys *Keys
+}
+
+// Sandbox is a running server and its world.
+type Sandbox struct {
+	opts     Options
+	keys     *Keys
+	ca       *authority
+	vomsCert *x509.Certificate
+	vomsKey  crypto.Signer
+	trustDir string
+	listener net.Listener
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
+
+	connections, logons, refused atomic.Int64
+	serial                       atomic.Int64 // of the online CA
+
+	mu       sync.Mutex
+	closed   bool
+	open     map[net.Conn]bool
+	accounts map[string]*account
+	requests map[int]int
+	faults   Faults
+	next     []Faults
+	trust    Trust
+	roots    []rootFile
+	host     Host
+	hostCert *x509.Certificate
+	hostTLS  tls.Certificate
+}
+
+// Start starts a sandbox. It runs until Close or until ctx ends.
+func Start(ctx context.Context, o Options) (*Sandbox, error) {
+	s, err := newSandbox(o)
+	if err != nil {
+		return nil, err
+	}
+	s.ctx, s.cancel = context.WithCancel(ctx)
+	if err := s.prepare(); err != nil {
+		s.cancel()
+		return nil, fmt.Errorf("start the sandbox: %w", err)
+	}
+	var lc net.ListenConfig
+	if s.listener, err = lc.Listen(ctx, "tcp", s.opts.Listen); err != nil {
+		s.cancel()
+		return nil, fmt.Errorf("start the sandbox: %w", err)
+	}
+	s.spawn(s.accept)
+	s.spawn(func() error {
+		<-s.ctx.Done()
+		s.shut()
+		return nil
+	})
+	return s, nil
+}
+
+func newSandbox(o Options) (*Sandbox, error) {
+	if o.Dir == "" {
+		return nil, errors.New("the sandbox needs a directory (Options.Dir)")
+	}
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	o.Dir = dir
+	if o.Listen == "" {
+		o.Listen = "127.0.0.1:0"
+	}
+	host, _, err := net.SplitHostPort(o.Listen)
+	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
+		return nil, fmt.Errorf("the sandbox listens on loopback addresses only, not on %q: use 127.0.0.1:PORT", o.Listen)
+	}
+	if o.Mode == "" {
+		o.Mode = Repository
+	}
+	if o.Mode != Repository && o.Mode != CA {
+		return nil, fmt.Errorf("the sandbox has no mode %q", o.Mode)
+	}
+	if o.MinTLS == 0 {
+		o.MinTLS = tls.VersionTLS12
+	}
+	if o.MaxTLS == 0 {
+		o.MaxTLS = tls.VersionTLS13
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.PAMText == "" {
+		o.PAMText = "PAM authentication failed: System error"
+	}
+	if o.Keys == nil {
+		o.Keys = NewKeys()
+	}
+	return &Sandbox{
+		opts: o, keys: o.Keys,
+		trustDir: filepath.Join(o.Dir, "certificates"),
+		open:     map[net.Conn]bool{},
+		accounts: map[string]*account{},
+		requests: map[int]int{},
+	}, nil
+}
+
+// prepare makes the directory, the CA, the host certificate and the trust
+// directory.
+func (s *Sandbox) prepare() error {
+	if err := os.MkdirAll(s.opts.Dir, 0o700); err != nil {
+		return err
+	}
+	if err := os.Chmod(s.opts.Dir, 0o700); err != nil {
+		return err
+	}
+	for _, name := range []string{keyCA, keyHost, keyUser} {
+		s.keys.start(name)
+	}
+	key, err := s.keys.get(s.ctx, keyCA)
+	if err != nil {
+		return err
+	}
+	if s.ca, err = newAuthority("Sandbox CA", key, s.now()); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.makeHost(s.opts.Host); err != nil {
+		return err
+	}
+	if err := s.writeTrust(); err != nil {
+		return err
+	}
+	if len(s.opts.VOs) == 0 {
+		return nil
+	}
+	return s.vomsAuthority()
+}
+
+// Addr is the server's address, "127.0.0.1:PORT". Its certificate is also for
+// the name localhost.
+func (s *Sandbox) Addr() string { return s.listener.Addr().String() }
+
+// TrustDir is the directory that trusts the sandbox's CA, in the form of
+// X509_CERT_DIR.
+func (s *Sandbox) TrustDir() string { return s.trustDir }
+
+// VOMSDir is the directory that trusts the sandbox's VOMS server, in the form
+// of X509_VOMS_DIR.
+func (s *Sandbox) VOMSDir() string { return filepath.Join(s.opts.Dir, "vomsdir") }
+
+// CACertificate is the root of everything here.
+func (s *Sandbox) CACertificate() *x509.Certificate { return s.ca.cert }
+
+// Connections is how many TCP connections were accepted.
+func (s *Sandbox) Connections() int { return int(s.connections.Load()) }
+
+// Logons is how many GETs came to their good end.
+func (s *Sandbox) Logons() int { return int(s.logons.Load()) }
+
+// Refused is how many pass phrases were wrong.
+func (s *Sandbox) Refused() int { return int(s.refused.Load()) }
+
+// Requests is how many requests of a command (0 is GET) could be parsed.
+func (s *Sandbox) Requests(command int) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.requests[command]
+}
+
+func (s *Sandbox) count(command int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests[command]++
+}
+
+func (s *Sandbox) now() time.Time { return s.opts.Clock() }
+
+func (s *Sandbox) trustRoots() []rootFile {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.roots
+}
+
+// retrieverPolicy refuses who is not among Options.Retrievers. Measured: all
+// three policies that could have let the client in are named.
+func (s *Sandbox) retrieverPolicy(client string) string {
+	if s.opts.Retrievers == nil {
+		return ""
+	}
+	for _, pattern := range s.opts.Retrievers {
+		if matches(pattern, client) {
+			return ""
+		}
+	}
+	text := ""
+	for _, policy := range []string{"trusted_retrievers", "authorized_retrievers", "authorized_renewers"} {
+		text += `"` + client + `" not authorized by server's ` + policy + " policy\n"
+	}
+	return text
+}
+
+// matches compares with a pattern in which each "*" stands for any text.
+func matches(pattern, text string) bool {
+	parts := strings.Split(pattern, "*")
+	first, last := parts[0], parts[len(parts)-1]
+	if len(parts) == 1 {
+		return text == pattern
+	}
+	if len(text) < len(first)+len(last) || !strings.HasPrefix(text, first) || !strings.HasSuffix(text, last) {
+		return false
+	}
+	text = text[len(first) : len(text)-len(last)]
+	for _, part := range parts[1 : len(parts)-1] {
+		_, rest, found := strings.Cut(text, part)
+		if !found {
+			return false
+		}
+		text = rest
+	}
+	return true
+}
+
+// spawn runs a part of the server in a goroutine that Close waits for.
+func (s *Sandbox) spawn(f func() error) {
+	s.tasks.Add(1)
+	safego.Go(func() error {
+		defer s.tasks.Done()
+		return f()
+	})
+}
+
+func (s *Sandbox) accept() error {
+	for {
+		conn, err := s.listener.Accept()
+		if err != nil {
+			if s.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return nil
+			}
+			time.Sleep(5 * time.Millisecond) // too many open files: that passes
+			continue
+		}
+		s.connections.Add(1)
+		if !s.enter(conn) {
+			_ = conn.Close()
+			return nil
+		}
+		s.spawn(func() error {
+			defer s.leave(conn)
+			c := &conversation{s: s, raw: conn, faults: s.takeFaults(), client: anonymous}
+			c.tls = tls.Server(conn, s.tlsConfig(c))
+			return c.run()
+		})
+	}
+}
+
+// enter remembers a connection for Close; false if that was called.
+func (s *Sandbox) enter(conn net.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.open[conn] = true
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		// The real server leaves Nagle's algorithm on: a client that does not
+		// read the lone 00 before it sends waits 40 ms for the first response.
+		_ = tcp.SetNoDelay(false)
+	}
+	return true
+}
+
+func (s *Sandbox) leave(conn net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, conn)
+}
+
+// shut ends listening and every conversation.
+func (s *Sandbox) shut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	_ = s.listener.Close()
+	for conn := range s.open {
+		_ = conn.Close()
+	}
+}
+
+// Close stops the server and waits for its goroutines. A second call does
+// nothing.
+func (s *Sandbox) Close() {
+	s.cancel()
+	s.tasks.Wait()
+}
