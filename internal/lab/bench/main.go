@@ -1,0 +1,132 @@
+// The command bench measures whole processes against real servers: ours beside
+// the programs that people use today. Every round runs each program once, in
+// an order of its own, so that a busy machine is busy for all of them.
+//
+//	go run ./internal/lab/bench -binary build/x509-credential-helper -rounds 40 -out docs/performance.md
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/x509-credential-helper/x509-credential-helper/internal/lab"
+)
+
+func main() {
+	binary := flag.String("binary", "", "our program; without it only the others are measured")
+	rounds := flag.Int("rounds", 40, "how often each program runs")
+	out := flag.String("out", "", "file for the report in Markdown; without it only the table is printed")
+	flag.Parse()
+	s := &session{}
+	err := s.run(func() error { return bench(s, *binary, *rounds, *out) })
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func bench(t *session, binary string, rounds int, out string) error {
+	lab.Require(t, lab.MyProxyServer, lab.MyProxyClient, lab.SecretService, lab.GridTools, lab.Peers)
+	w, err := newWorld(t, binary)
+	if err != nil {
+		return err
+	}
+	results, err := w.measure(rounds, os.Stderr)
+	if err != nil {
+		return err
+	}
+	report := &report{rounds: rounds, results: results, versions: versions()}
+	if binary != "" {
+		info, err := os.Stat(binary)
+		if err != nil {
+			return err
+		}
+		report.size = info.Size()
+	}
+	fmt.Print(report.table())
+	fmt.Print(report.verdicts())
+	if out == "" {
+		return nil
+	}
+	return os.WriteFile(out, []byte(report.markdown()), 0o644)
+}
+
+// session is the lab's idea of a test: it fails by a panic and cleans up at
+// the end.
+type session struct {
+	cleanups []func()
+	failed   bool
+}
+
+type failure string
+
+func (s *session) run(f func() error) (err error) {
+	defer func() {
+		for len(s.cleanups) > 0 {
+			last := s.cleanups[len(s.cleanups)-1]
+			s.cleanups = s.cleanups[:len(s.cleanups)-1]
+			last()
+		}
+		if s.failed && err == nil {
+			err = fmt.Errorf("the lab did not end in order")
+		}
+	}()
+	defer func() {
+		if v := recover(); v != nil {
+			text, ok := v.(failure)
+			if !ok {
+				panic(v)
+			}
+			err = fmt.Errorf("%s", string(text))
+		}
+	}()
+	return f()
+}
+
+func (s *session) Helper()          {}
+func (s *session) Name() string     { return "bench" }
+func (s *session) Failed() bool     { return s.failed }
+func (s *session) Cleanup(f func()) { s.cleanups = append(s.cleanups, f) }
+
+func (s *session) Logf(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+
+func (s *session) Errorf(format string, args ...any) {
+	s.failed = true
+	s.Logf(format, args...)
+}
+
+func (s *session) Fatalf(format string, args ...any) {
+	s.failed = true
+	panic(failure(fmt.Sprintf(format, args...)))
+}
+
+func (s *session) Skipf(format string, args ...any) { s.Fatalf(format, args...) }
+
+// dir makes a directory that lives as long as the session, in memory if there
+// is one: a disk's mood is no part of the measurement.
+func (s *session) dir() (string, error) {
+	parent := ""
+	if _, err := os.Stat("/dev/shm"); err == nil {
+		parent = "/dev/shm"
+	}
+	dir, err := os.MkdirTemp(parent, "x509ch-bench-")
+	if err == nil {
+		s.Cleanup(func() { os.RemoveAll(dir) })
+	}
+	return dir, err
+}
+
+// progress shows that something happens; measuring takes a minute.
+func progress(w io.Writer, round, rounds int) {
+	if round%10 == 0 || round == rounds {
+		fmt.Fprintf(w, "round %d of %d\n", round, rounds)
+	}
+}
+
+func write(dir, name string, data []byte) (string, error) {
+	path := filepath.Join(dir, name)
+	return path, os.WriteFile(path, data, 0o600)
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+// order is the order of the report.
+var order = []string{nothing, capabilities, warmGet, dockerGet, secretLookup, vomsInfo, coldGet, myproxyLogon}
+
+// target is a promise about one median: at most ratio times the median of
+// another program, or at most a time. A ratio of 0 promises nothing and is only
+// shown.
+type target struct {
+	what, than string
+	ratio      float64
+	limit      time.Duration
+}
+
+var targets = []target{
+	{warmGet, dockerGet, 0.4, 0},
+	{warmGet, secretLookup, 0.5, 0},
+	{warmGet, vomsInfo, 0, 0},
+	{coldGet, myproxyLogon, 0.3, 0},
+	{capabilities, "", 0, 2500 * time.Microsecond},
+}
+
+const sizeLimit = 9_000_000
+
+type report struct {
+	rounds   int
+	results  map[string][]time.Duration
+	versions []string
+	size     int64 // of our program, 0: not measured
+}
+
+func (r *report) table() string {
+	var b strings.Builder
+	b.WriteString("| program | median ms | min ms | 90 % below ms |\n|---|---:|---:|---:|\n")
+	for _, name := range order {
+		if all := r.results[name]; len(all) > 0 {
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", name, ms(quantile(all, 0.5)), ms(quantile(all, 0)), ms(quantile(all, 0.9)))
+		}
+	}
+	return b.String()
+}
+
+func (r *report) verdicts() string {
+	if r.size == 0 {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString("\n| measure | value | target | |\n|---|---:|---:|---|\n")
+	for _, t := range targets {
+		ours := quantile(r.results[t.what], 0.5)
+		if t.than == "" {
+			fmt.Fprintf(&b, "| `%s` | %s ms | ≤ %s ms | %s |\n", t.what, ms(ours), ms(t.limit), verdict(ours <= t.limit))
+			continue
+		}
+		ratio := float64(ours) / float64(quantile(r.results[t.than], 0.5))
+		if t.ratio == 0 {
+			fmt.Fprintf(&b, "| `%s` / `%s` | %.2f | | |\n", t.what, t.than, ratio)
+			continue
+		}
+		fmt.Fprintf(&b, "| `%s` / `%s` | %.2f | ≤ %.2g | %s |\n", t.what, t.than, ratio, t.ratio, verdict(ratio <= t.ratio))
+	}
+	fmt.Fprintf(&b, "| size of the binary | %.2f MB | ≤ %.0f MB | %s |\n",
+		float64(r.size)/1e6, float64(sizeLimit)/1e6, verdict(r.size <= sizeLimit))
+	return b.String()
+}
+
+func verdict(met bool) string {
+	if met {
+		return "met"
+	}
+	return "**missed**"
+}
+
+func (r *report) markdown() string {
+	return fmt.Sprintf(`# Performance
+
+Written by %s; every number is measured, none is edited. It runs whole processes, from their start to their
+end, against the same real servers on loopback: Debian's `+"`gnome-keyring-daemon`, `myproxy-server`"+`. Every
+round runs each program once, in an order of its own; the table is over %d rounds. All keyring programs
+hold the same proxy.
+
+Measured with %s on %d cores, load %s; %s.
+
+%s%s
+Generating the RSA key is nearly the whole cost of a fetched credential and varies by a factor of ten
+from one run to the next, which is why medians are shown.
+`, "`make bench`", r.rounds, runtime.Version(), runtime.NumCPU(), load(), strings.Join(r.versions, ", "), r.table(), r.verdicts())
+}
+
+// quantile needs a sample; without one it is 0.
+func quantile(all []time.Duration, q float64) time.Duration {
+	if len(all) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(all))
+	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))]
+}
+
+func ms(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d.Microseconds())/1000) }
+
+func load() string {
+	data, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	return strings.Fields(string(data))[0]
+}
+
+// versions names the release and the packages that were measured.
+func versions() []string {
+	list := []string{"an unknown release"}
+	if data, err := os.ReadFile("/etc/os-release"); err == nil {
+		for line := range strings.Lines(string(data)) {
+			if name, ok := strings.CutPrefix(line, "PRETTY_NAME="); ok {
+				list[0] = strings.Trim(name, "\"\n")
+			}
+		}
+	}
+	for _, pkg := range []string{"gnome-keyring", "golang-docker-credential-helpers", "libsecret-tools", "voms-clients", "myproxy", "myproxy-server"} {
+		if out, err := exec.Command("dpkg-query", "-W", "-f", "${Package} ${Version}", pkg).Output(); err == nil {
+			list = append(list, string(out))
+		}
+	}
+	return list
+}

@@ -1,0 +1,223 @@
+package lab
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/x509-credential-helper/x509-credential-helper/internal/safego"
+)
+
+// How long a server may take to start and to end. Measured: myproxy-server
+// 25 ms, xrootd 350 ms, gnome-keyring 100 ms; a busy machine needs much more.
+const (
+	startTimeout = 20 * time.Second
+	endTimeout   = 5 * time.Second
+	leakGrace    = 2 * time.Second // for those who are about to end
+)
+
+// marker is the variable by which a process of the lab is known, even when it
+// has forked, left its process group and lost its parent.
+const marker = "X509CH_LAB_ID="
+
+// server is one process that runs until the test ends.
+type server struct {
+	t     TB
+	name  string
+	pid   int
+	done  <-chan error // nil: not our child
+	guard *exec.Cmd
+	pipe  io.Closer // the guard's stdin
+	log   string
+}
+
+// start runs a program as a child of the test. Its output goes to a file in
+// dir, shown when something fails.
+func start(t TB, name, dir string, env []string, stdin io.Reader, files []*os.File, argv ...string) *server {
+	t.Helper()
+	s := &server{t: t, name: name, log: filepath.Join(dir, name+".log")}
+	out, err := os.Create(s.log)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	defer out.Close()
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = env, stdin, out, out, files
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	s.pid, s.done = cmd.Process.Pid, safego.Go(cmd.Wait)
+	s.watch()
+	return s
+}
+
+// watch starts a guard that ends the server when the test binary is gone
+// without having done so: a test that runs out of time runs no clean-up.
+func (s *server) watch() {
+	s.t.Helper()
+	s.guard = exec.Command("sh", "-c", `read _; kill "$0"`, strconv.Itoa(s.pid))
+	pipe, err := s.guard.StdinPipe()
+	if err == nil {
+		err = s.guard.Start()
+	}
+	if err != nil {
+		s.t.Fatalf("guard of %s: %v", s.name, err)
+	}
+	s.pipe = pipe
+}
+
+// waitFor polls until ready says so; it fails the test when the server ends
+// first or takes too long.
+func (s *server) waitFor(what string, ready func() bool) {
+	s.t.Helper()
+	for deadline := time.Now().Add(startTimeout); !ready(); time.Sleep(2 * time.Millisecond) {
+		if !alive(s.pid) || time.Now().After(deadline) {
+			out, _ := os.ReadFile(s.log)
+			s.t.Fatalf("%s: no %s; its output:\n%s", s.name, what, tail(out))
+		}
+	}
+}
+
+// end ends the server and returns when it is gone.
+func (s *server) end() {
+	s.t.Helper()
+	s.guard.Process.Kill() // before the server: its pid may be given to another
+	s.guard.Wait()
+	s.pipe.Close()
+	if alive(s.pid) {
+		signal(s.pid, sigTerm)
+		signal(s.pid, sigCont) // a frozen one would not hear it
+	}
+	if !gone(s.pid, endTimeout) {
+		signal(s.pid, sigKill)
+		if !gone(s.pid, endTimeout) {
+			s.t.Errorf("%s (process %d) cannot be ended", s.name, s.pid)
+		}
+	}
+	if s.done != nil {
+		<-s.done
+	}
+}
+
+// alive says whether a process runs. A zombie does not: what was a daemon is
+// reaped by process 1, whenever that one likes.
+func alive(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	_, rest, _ := bytes.Cut(stat, []byte(") "))
+	return len(rest) > 0 && rest[0] != 'Z' && rest[0] != 'X'
+}
+
+func gone(pid int, within time.Duration) bool {
+	for deadline := time.Now().Add(within); alive(pid); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			return false
+		}
+	}
+	return true
+}
+
+func signal(pid int, sig os.Signal) {
+	if process, err := os.FindProcess(pid); err == nil {
+		process.Signal(sig) // one that is gone already is what we want
+	}
+}
+
+// LeakCheck returns an environment variable for whatever processes a test
+// starts. When the test ends, whoever still runs with it, children and daemons
+// too, is killed and fails the test.
+func LeakCheck(t TB) string {
+	t.Helper()
+	id := marker + rand.Text()
+	t.Cleanup(func() {
+		left := marked(id)
+		for deadline := time.Now().Add(leakGrace); len(left) > 0 && time.Now().Before(deadline); left = marked(id) {
+			time.Sleep(5 * time.Millisecond)
+		}
+		for _, pid := range left {
+			t.Errorf("left running: process %d, %s", pid, commandLine(pid))
+			signal(pid, sigKill)
+		}
+	})
+	return id
+}
+
+// marked lists the processes whose environment holds id.
+func marked(id string) []int {
+	entries, _ := os.ReadDir("/proc")
+	var pids []int
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		env, err := os.ReadFile(filepath.Join("/proc", e.Name(), "environ"))
+		if err == nil && slices.Contains(strings.Split(string(env), "\x00"), id) && alive(pid) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+func commandLine(pid int) string {
+	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err != nil {
+		return "gone now"
+	}
+	return strings.ReplaceAll(strings.TrimRight(string(line), "\x00"), "\x00", " ")
+}
+
+// run runs a program to its end and fails the test if that is not 0.
+func run(t TB, env []string, stdin string, argv ...string) {
+	t.Helper()
+	if out, err := command(env, stdin, argv...); err != nil {
+		t.Fatalf("%s: %v\n%s", argv[0], err, out)
+	}
+}
+
+// command runs a program to its end and returns the last of its output. A
+// daemon that it leaves behind may keep the output open: that goes to a file.
+func command(env []string, stdin string, argv ...string) (string, error) {
+	out, err := os.CreateTemp("", "x509ch-out-")
+	if err != nil {
+		return "", err
+	}
+	defer os.Remove(out.Name())
+	defer out.Close()
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = env, strings.NewReader(stdin), out, out
+	err = cmd.Run()
+	text, _ := os.ReadFile(out.Name())
+	return string(tail(text)), err
+}
+
+// tempDir makes a private directory with a short path: sockets in it must not
+// be longer than 107 bytes, and t.TempDir() puts the test's name into it.
+func tempDir(t TB, what string) string { return tempDirIn(t, "", what) }
+
+func tempDirIn(t TB, parent, what string) string {
+	t.Helper()
+	dir, err := os.MkdirTemp(parent, "x509ch-"+what+"-")
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%v", err)
+		}
+	})
+	return dir
+}
+
+func tail(out []byte) []byte { return out[max(0, len(out)-4000):] }

@@ -1,0 +1,115 @@
+package lab
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// recorder stands in for a test that fails.
+type recorder struct {
+	testing.TB
+	failures []string
+	cleanups []func()
+}
+
+func (r *recorder) Helper()          {}
+func (r *recorder) Cleanup(f func()) { r.cleanups = append(r.cleanups, f) }
+func (r *recorder) Errorf(format string, args ...any) {
+	r.failures = append(r.failures, fmt.Sprintf(format, args...))
+}
+
+func (r *recorder) finish() {
+	for i := len(r.cleanups) - 1; i >= 0; i-- {
+		r.cleanups[i]()
+	}
+}
+
+// TestLeakCheck: a daemon that has forked away is found, reported and killed.
+func TestLeakCheck(t *testing.T) {
+	requireLinux(t)
+	r := &recorder{TB: t}
+	id := LeakCheck(r)
+	cmd := exec.Command("sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 & exit 0")
+	cmd.Env = []string{id, "PATH=" + os.Getenv("PATH")}
+	if err := cmd.Run(); err != nil {
+		t.Fatal(err)
+	}
+	r.finish()
+	if len(r.failures) != 1 || !strings.Contains(r.failures[0], "sleep 1000") {
+		t.Errorf("reported: %q", r.failures)
+	}
+	if left := marked(id); len(left) != 0 && !gone(left[0], endTimeout) {
+		t.Errorf("still there: %v", left)
+	}
+}
+
+// TestLeakCheckPasses: a test that leaves nothing is not accused.
+func TestLeakCheckPasses(t *testing.T) {
+	r := &recorder{TB: t}
+	LeakCheck(r)
+	r.finish()
+	if len(r.failures) != 0 {
+		t.Errorf("reported: %q", r.failures)
+	}
+}
+
+// TestKilledTest: when a test binary is killed, nobody cleans up after it;
+// its servers end all the same. The test runs itself as that binary.
+func TestKilledTest(t *testing.T) {
+	requireLinux(t)
+	if os.Getenv("X509CH_LAB_VICTIM") != "" {
+		s := start(t, "sleep", t.TempDir(), os.Environ(), nil, nil, "sleep", "1000")
+		fmt.Printf("pid %d\n", s.pid)
+		time.Sleep(time.Minute)
+		return
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestKilledTest$", "-test.v")
+	cmd.Env = append(os.Environ(), "X509CH_LAB_VICTIM=1")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := 0
+	for lines := bufio.NewScanner(out); pid == 0 && lines.Scan(); {
+		if text, ok := strings.CutPrefix(lines.Text(), "pid "); ok {
+			pid, _ = strconv.Atoi(text)
+		}
+	}
+	if pid == 0 || !alive(pid) {
+		t.Fatalf("no server: %d", pid)
+	}
+	cmd.Process.Kill()
+	cmd.Wait()
+	if !gone(pid, endTimeout) {
+		t.Error("the server outlived its test")
+		signal(pid, sigKill)
+	}
+}
+
+// TestCheckClosed: an open port is an accusation.
+func TestCheckClosed(t *testing.T) {
+	relay := startRelay(t, "127.0.0.1:1")
+	r := &recorder{TB: t}
+	checkClosed(r, "localhost:"+relay.port())
+	relay.close()
+	checkClosed(r, "localhost:"+relay.port())
+	if len(r.failures) != 1 {
+		t.Errorf("reported: %q", r.failures)
+	}
+}
+
+func requireLinux(t *testing.T) {
+	t.Helper()
+	if _, err := os.Stat("/proc/self/environ"); err != nil {
+		t.Skip("needs /proc")
+	}
+}
