@@ -1,0 +1,399 @@
+package myproxy
+
+import (
+	"context"
+	"crypto"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/x509-credential-helper/x509-credential-helper/gsi"
+	"github.com/x509-credential-helper/x509-credential-helper/internal/vectors"
+)
+
+// recording is a conversation with a real myproxy-server; one message is one
+// TLS record.
+type recording struct {
+	Name       string    `json:"name"`
+	TLS        string    `json:"tls"`
+	ClientCert string    `json:"client_certificate"`
+	RecordedAt time.Time `json:"recorded_at"`
+	ClientKey  string    `json:"client_key"`
+	Messages   []message `json:"messages"`
+	dir        string
+}
+
+type message struct {
+	From   string  `json:"from"`
+	Layer  string  `json:"layer"`
+	Text   *string `json:"text"`
+	Base64 string  `json:"base64"`
+}
+
+func (m *message) bytes(t testing.TB) []byte {
+	t.Helper()
+	if m.Text != nil {
+		return []byte(*m.Text)
+	}
+	b, err := base64.StdEncoding.DecodeString(m.Base64)
+	must(t, err)
+	return b
+}
+
+func recordings(t testing.TB, glob string) []*recording {
+	t.Helper()
+	dir := vectors.Dir(t, "myproxy")
+	names, err := filepath.Glob(filepath.Join(dir, glob))
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no recordings %s in %s: %v", glob, dir, err)
+	}
+	recs := make([]*recording, len(names))
+	for i, name := range names {
+		data, err := os.ReadFile(name)
+		must(t, err)
+		recs[i] = &recording{dir: dir}
+		must(t, json.Unmarshal(data, recs[i]))
+		recs[i].adapt()
+	}
+	return recs
+}
+
+// adapt changes what this client never sends: it does not ask for trust roots,
+// and not for a lifetime of zero. What the server answered then stays.
+func (r *recording) adapt() {
+	for i := range r.Messages {
+		if m := &r.Messages[i]; m.From == "client" && m.Text != nil {
+			s := strings.ReplaceAll(*m.Text, "TRUSTED_CERTS=1\n", "")
+			s = strings.ReplaceAll(s, "\nLIFETIME=0\n", "\nLIFETIME=43200\n")
+			m.Text = &s
+		}
+	}
+}
+
+// cut is how a replay server cuts what it says into TLS records.
+type cut string
+
+const (
+	asRecorded cut = "as recorded"
+	byteByByte cut = "byte by byte"
+	joined     cut = "joined"
+)
+
+// replay is a server that says what was recorded and notes what it is told.
+type replay struct {
+	addr string
+	told chan error // nil: exactly the client messages of the recording
+}
+
+func (r *recording) replay(t testing.TB, how cut, strict bool) *replay {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	p := &replay{addr: net.JoinHostPort("localhost", port), told: make(chan error, 1)}
+	config := r.serverConfig(t)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		raw, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer raw.Close()
+		_ = raw.SetDeadline(time.Now().Add(20 * time.Second))
+		p.told <- r.talk(t, tls.Server(raw, config), raw, how, strict)
+	}()
+	t.Cleanup(func() { l.Close(); <-done })
+	return p
+}
+
+func (r *recording) serverConfig(t testing.TB) *tls.Config {
+	t.Helper()
+	host := filepath.Join(r.dir, "credentials", "replay-server.pem")
+	cert, err := tls.LoadX509KeyPair(host, host)
+	must(t, err)
+	version := uint16(tls.VersionTLS13)
+	if r.TLS == "1.2" {
+		version = tls.VersionTLS12
+	}
+	config := &tls.Config{
+		Certificates: []tls.Certificate{cert}, MinVersion: version, MaxVersion: version,
+		ClientAuth: tls.RequestClientCert, SessionTicketsDisabled: true, DynamicRecordSizingDisabled: true,
+		Time: func() time.Time { return r.RecordedAt },
+	}
+	if len(r.Messages) == 0 { // the server does not accept the client's certificate
+		config.ClientAuth, config.ClientCAs = tls.RequireAndVerifyClientCert, x509.NewCertPool()
+		for _, ca := range []string{"c7a840e0.0", "594dfe54.0"} {
+			data, err := os.ReadFile(filepath.Join(r.dir, "trust", ca))
+			must(t, err)
+			config.ClientCAs.AppendCertsFromPEM(data)
+		}
+	}
+	return config
+}
+
+// talk walks through the messages. In strict mode every record of the client
+// must be byte for byte what the recorded client sent.
+func (r *recording) talk(t testing.TB, c *tls.Conn, raw net.Conn, how cut, strict bool) error {
+	if err := c.Handshake(); err != nil {
+		return fmt.Errorf("handshake: %w", err)
+	}
+	buf := make([]byte, 64<<10)
+	var pending []byte
+	for i := range r.Messages {
+		m := &r.Messages[i]
+		data := m.bytes(t)
+		if m.From == "client" {
+			n, err := c.Read(buf)
+			if err != nil {
+				return fmt.Errorf("message %d: %w", i, err)
+			}
+			if strict && string(buf[:n]) != string(data) {
+				return fmt.Errorf("message %d is\n%q, recorded was\n%q", i, buf[:n], data)
+			}
+			continue
+		}
+		pending = append(pending, data...)
+		last := i+1 == len(r.Messages) || r.Messages[i+1].From == "client" || r.Messages[i+1].Layer != ""
+		if how == joined && !last {
+			continue
+		}
+		if err := write(c, raw, m.Layer, how, pending); err != nil {
+			return err
+		}
+		pending = nil
+	}
+	if !strict { // unread bytes would make the end a reset, which eats the text
+		_ = raw.(*net.TCPConn).CloseWrite()
+		_, _ = io.Copy(io.Discard, raw)
+	}
+	return nil
+}
+
+func write(c *tls.Conn, raw net.Conn, layer string, how cut, data []byte) error {
+	var to interface{ Write([]byte) (int, error) } = c
+	if layer == "tcp" {
+		to = raw
+	}
+	if how != byteByByte {
+		_, err := to.Write(data)
+		return err
+	}
+	for i := range data {
+		if _, err := to.Write(data[i : i+1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// client is one that trusts the recorded CAs at the time of the recording.
+func (r *recording) client(t testing.TB, addr string) *Client {
+	c := &Client{
+		Hosts: []string{addr}, IOTimeout: 10 * time.Second,
+		Trust: func() (*gsi.TrustDir, error) { return gsi.OpenTrustDir(filepath.Join(r.dir, "trust")) },
+		Clock: func() time.Time { return r.RecordedAt },
+	}
+	if r.ClientCert != "none" {
+		file := filepath.Join(r.dir, "credentials", r.ClientCert+".pem")
+		cert, err := tls.LoadX509KeyPair(file, file)
+		must(t, err)
+		c.Identity = &cert
+	}
+	return c
+}
+
+// request makes the request that was recorded from its text. The certificate
+// request is the recorded one, so that every record can be compared.
+func (r *recording) request(t testing.TB) LogonRequest {
+	t.Helper()
+	req := LogonRequest{Username: "nobody", Passphrase: []byte(canary)}
+	var csr []byte
+	for i := range r.Messages {
+		m := &r.Messages[i]
+		switch {
+		case m.From != "client" || m.Text != nil && *m.Text == "0":
+		case m.Text != nil && strings.HasPrefix(*m.Text, "VERSION="):
+			r.fields(t, &req, *m.Text)
+		default:
+			csr = m.bytes(t)
+		}
+	}
+	req.CSR = func(context.Context) ([]byte, error) {
+		if csr == nil {
+			return nil, errors.New("the recorded client was not asked for a certificate request")
+		}
+		return csr, nil
+	}
+	return req
+}
+
+func (r *recording) fields(t testing.TB, req *LogonRequest, text string) {
+	t.Helper()
+	for line := range strings.SplitSeq(strings.TrimSuffix(text, "\n\x00"), "\n") {
+		key, value, _ := strings.Cut(line, "=")
+		switch key {
+		case "VERSION", "COMMAND":
+		case "USERNAME":
+			req.Username = value
+		case "PASSPHRASE":
+			req.Passphrase = []byte(value)
+		case "LIFETIME":
+			n, err := strconv.Atoi(value)
+			must(t, err)
+			req.Lifetime = time.Duration(n) * time.Second
+		case "CRED_NAME":
+			req.CredentialName = value
+		case "VONAME":
+			req.VOMS = append(req.VOMS, value)
+		case "VOMSES":
+			req.VOMSES = append(req.VOMSES, value)
+		default:
+			t.Fatalf("%s: unknown field %q", r.Name, key)
+		}
+	}
+}
+
+func (r *recording) key(t testing.TB) crypto.Signer {
+	t.Helper()
+	block, _ := pem.Decode([]byte(r.ClientKey))
+	if block == nil {
+		t.Fatal("no client_key")
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	must(t, err)
+	return key.(crypto.Signer)
+}
+
+// outcome is what the last message of the server was, if it was a refusal.
+func (r *recording) outcome(t testing.TB) (texts []string, refused bool) {
+	t.Helper()
+	last := string(r.Messages[len(r.Messages)-1].bytes(t))
+	for line := range strings.SplitSeq(strings.TrimSuffix(last, "\x00"), "\n") {
+		if text, ok := strings.CutPrefix(line, "ERROR="); ok {
+			texts = append(texts, text)
+		}
+	}
+	return texts, strings.Contains(last, "RESPONSE=1\n")
+}
+
+// Every recorded GET ends as it did with the real server, however its answers
+// are cut into records, and the client's own records are those of the recording.
+func TestRecordedConversations(t *testing.T) {
+	for _, r := range recordings(t, "get-*.json") {
+		for _, how := range []cut{asRecorded, byteByByte, joined} {
+			t.Run(r.Name+"/"+string(how), func(t *testing.T) {
+				p := r.replay(t, how, true)
+				got, err := r.client(t, p.addr).Logon(t.Context(), r.request(t))
+				if told := <-p.told; told != nil {
+					t.Errorf("what the server was told: %v", told)
+				}
+				if texts, refused := r.outcome(t); refused {
+					var said *ServerError
+					if !errors.As(err, &said) || strings.Join(said.Texts, "|") != strings.Join(texts, "|") {
+						t.Fatalf("got %v, recorded was %q", err, texts)
+					}
+					return
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.verify(t, got.Chain)
+			})
+		}
+	}
+}
+
+// verify checks what the server sent as the helper does, at the time it came.
+func (r *recording) verify(t *testing.T, chain []*x509.Certificate) {
+	t.Helper()
+	sent := r.Messages[len(r.Messages)-2].bytes(t)
+	var raw []byte
+	for _, c := range chain {
+		raw = append(raw, c.Raw...)
+	}
+	if int(sent[0]) != len(chain) || string(raw) != string(sent[1:]) {
+		t.Errorf("%d certificates, not the %d that were sent", len(chain), sent[0])
+	}
+	cred := &gsi.Credential{Chain: chain, Key: r.key(t)}
+	// Recorded with LIFETIME=0: it ended in the second it was signed in.
+	expired := r.RecordedAt.After(chain[0].NotAfter)
+	err := cred.Verify(gsi.VerifyOptions{Now: r.RecordedAt})
+	if (err != nil) != expired {
+		t.Errorf("verification: %v", err)
+	}
+	dir, err := gsi.OpenTrustDir(filepath.Join(r.dir, "trust"))
+	must(t, err)
+	if err := dir.Verify(chain, r.RecordedAt, gsi.TrustOptions{}); (err != nil) != expired {
+		t.Errorf("against the trust anchors: %v", err)
+	}
+	other := &gsi.Credential{Chain: chain, Key: newKey(t)}
+	if err := other.Verify(gsi.VerifyOptions{Now: r.RecordedAt}); err == nil {
+		t.Error("the chain is good for a foreign key")
+	}
+}
+
+// A server that could not set up GSI answers outside TLS; TLS shows that as a
+// record of version 0x4552.
+func TestRecordedClearText(t *testing.T) {
+	for _, r := range recordings(t, "clear-text-*.json") {
+		for _, how := range []cut{asRecorded, byteByByte} {
+			t.Run(r.Name+"/"+string(how), func(t *testing.T) {
+				p := r.replay(t, how, false)
+				_, err := r.client(t, p.addr).Logon(t.Context(), r.request(t))
+				var said *ServerError
+				if !errors.Is(err, ErrClearText) || !errors.As(err, &said) || said.Words() != "authentication failed" {
+					t.Errorf("got %v", err)
+				}
+				if said != nil && said.Kind != KindRefused {
+					t.Errorf("words that anybody could have written decided: %s", said.Kind)
+				}
+			})
+		}
+	}
+}
+
+// With TLS 1.2 the alert comes in the handshake, with 1.3 at the first read.
+func TestRecordedClientCertificateExpired(t *testing.T) {
+	for _, r := range recordings(t, "client-certificate-expired-*.json") {
+		t.Run(r.Name, func(t *testing.T) {
+			p := r.replay(t, asRecorded, true)
+			req := r.request(t)
+			_, err := r.client(t, p.addr).Logon(t.Context(), req)
+			var alert *AlertError
+			if !errors.As(err, &alert) || !strings.Contains(err.Error(), "expired certificate") {
+				t.Errorf("got %v", err)
+			}
+			if told := <-p.told; told == nil {
+				t.Error("the server accepted the certificate")
+			}
+		})
+	}
+}
+
+// The pass phrase that no client can send is refused here; the server's words
+// about it, from a client that did send it, are a refusal.
+func TestRecordedFieldNameInPassphrase(t *testing.T) {
+	r := recordings(t, "malformed-field-name-in-passphrase.json")[0]
+	c := r.client(t, "localhost:1")
+	c.Dial = noDial(t)
+	var e *RequestError
+	if _, err := c.Logon(t.Context(), r.request(t)); !errors.As(err, &e) || e.Field != fieldPassphrase {
+		t.Errorf("got %v", err)
+	}
+	if texts, _ := r.outcome(t); classify(texts) != KindRefused {
+		t.Errorf("%q is no plain refusal", texts)
+	}
+}
