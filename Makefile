@@ -1,0 +1,61 @@
+# Go 1.26 builds and demonstrates everything; the tests also run the real
+# servers of a grid, from the Debian packages in internal/lab/packages.txt.
+
+GO         ?= go
+BINARY     := build/x509-credential-helper
+TAGS       := -tags urfave_cli_no_docs
+FUZZTIME   ?= 5s
+ROUNDS     ?= 40
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+PLATFORMS  := linux/amd64 linux/arm64 linux/ppc64le darwin/amd64 darwin/arm64 windows/amd64
+
+.PHONY: build demo test race vet staticcheck format fuzz cross bench clean
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath $(TAGS) -ldflags '-s -w' -o $(BINARY) ./cmd/x509-credential-helper
+
+demo:
+	@sh docs/demo.sh
+
+# With every package there, a test that skips the lab is a failure.
+test:
+	@if .ci/install-packages; then export X509CH_LAB=require; fi; \
+	set -x; $(GO) test $(TAGS) ./...
+
+race:
+	CGO_ENABLED=1 $(GO) test -race $(TAGS) ./...
+
+vet:
+	$(GO) vet $(TAGS) ./...
+	CGO_ENABLED=0 GOOS=darwin $(GO) vet $(TAGS) ./...
+	CGO_ENABLED=0 GOOS=windows $(GO) vet $(TAGS) ./...
+
+staticcheck:
+	$(GO) run $(STATICCHECK) $(TAGS) ./...
+
+format:
+	@files=$$(gofmt -l .); test -z "$$files" || { echo "not formatted:"; echo "$$files"; exit 1; }
+
+# Every fuzz target of every package, each for a short time.
+fuzz:
+	@$(GO) test $(TAGS) -list '^Fuzz' ./... | awk '/^Fuzz/ { names[n++] = $$1 } \
+		/^(ok|\?)/ { for (i = 0; i < n; i++) print $$2, names[i]; n = 0 }' | \
+	while read -r package name; do \
+		echo "$$name ($$package)"; \
+		$(GO) test $(TAGS) -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$package" || exit 1; \
+	done
+
+cross:
+	@for platform in $(PLATFORMS); do \
+		echo "$$platform"; \
+		CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/} $(GO) build -trimpath $(TAGS) -ldflags '-s -w' \
+			-o build/$$platform/ ./cmd/x509-credential-helper || exit 1; \
+	done
+
+# Whole processes against the same real servers; writes docs/performance.md.
+bench: build
+	@.ci/install-packages
+	$(GO) run ./internal/lab/bench -binary $(BINARY) -rounds $(ROUNDS) -out docs/performance.md
+
+clean:
+	rm -rf build
