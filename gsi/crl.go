@@ -70,10 +70,12 @@ func (t *TrustDir) loadCRL(name string, ca *x509.Certificate) (*x509.RevocationL
 	if !bytes.Equal(crl.RawIssuer, ca.RawSubject) {
 		return nil, nil // two CAs can share a hash
 	}
-	if len(crl.AuthorityKeyId) > 0 && len(ca.SubjectKeyId) > 0 && !bytes.Equal(crl.AuthorityKeyId, ca.SubjectKeyId) {
-		return nil, nil
-	}
 	if err := ca.CheckSignature(crl.SignatureAlgorithm, crl.RawTBSRevocationList, crl.Signature); err != nil {
+		// A key identifier can only excuse a list that the key did not sign:
+		// one that it did sign counts, whatever is written in it.
+		if len(crl.AuthorityKeyId) > 0 && len(ca.SubjectKeyId) > 0 && !bytes.Equal(crl.AuthorityKeyId, ca.SubjectKeyId) {
+			return nil, nil
+		}
 		return nil, refuse(TrustCRLInvalid, "the revocation list is not signed by the CA")
 	}
 	if hasExtension(ca, oidKeyUsage) && ca.KeyUsage&x509.KeyUsageCRLSign == 0 {

@@ -31,25 +31,24 @@ func SubjectHash(rawDN []byte) (string, error) { return dn.Hash(rawDN) }
 // IGTF's packages still install links under both names.
 func SubjectHashOld(rawDN []byte) string { return dn.HashOld(rawDN) }
 
-// subjectText is a certificate's subject for error texts.
-func subjectText(c *x509.Certificate) string {
-	s, err := dn.OneLine(c.RawSubject)
-	if err != nil {
-		return "(unreadable subject)"
-	}
-	if s == "" {
-		return "(empty subject)"
-	}
-	return s
-}
+// maxNameText bounds a name in an error text; strangers choose how long the
+// names in their certificates are.
+const maxNameText = 1000
 
-func issuerText(c *x509.Certificate) string {
-	s, err := dn.OneLine(c.RawIssuer)
-	if err != nil {
-		return "(unreadable issuer)"
-	}
-	if s == "" {
-		return "(empty issuer)"
+// subjectText is a certificate's subject for error texts.
+func subjectText(c *x509.Certificate) string { return nameText(c.RawSubject, "subject") }
+
+func issuerText(c *x509.Certificate) string { return nameText(c.RawIssuer, "issuer") }
+
+func nameText(raw []byte, what string) string {
+	s, err := dn.OneLine(raw)
+	switch {
+	case err != nil:
+		return "(unreadable " + what + ")"
+	case s == "":
+		return "(empty " + what + ")"
+	case len(s) > maxNameText:
+		return s[:maxNameText] + "..."
 	}
 	return s
 }

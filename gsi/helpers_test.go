@@ -13,6 +13,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"math/big"
+	"os"
 	"os/exec"
 	"sync"
 	"testing"
@@ -67,13 +68,16 @@ func rdn(kind asn1.ObjectIdentifier, value string) pkix.RelativeDistinguishedNam
 	return pkix.RelativeDistinguishedNameSET{{Type: kind, Value: value}}
 }
 
+var (
+	oidC  = asn1.ObjectIdentifier{2, 5, 4, 6}
+	oidO  = asn1.ObjectIdentifier{2, 5, 4, 10}
+	oidOU = asn1.ObjectIdentifier{2, 5, 4, 11}
+	oidCN = asn1.ObjectIdentifier{2, 5, 4, 3}
+)
+
 // labName is /C=XX/O=Lab/CN=cn.
 func labName(cn string) []byte {
-	der, err := asn1.Marshal(pkix.RDNSequence{
-		rdn(asn1.ObjectIdentifier{2, 5, 4, 6}, "XX"),
-		rdn(asn1.ObjectIdentifier{2, 5, 4, 10}, "Lab"),
-		rdn(asn1.ObjectIdentifier{2, 5, 4, 3}, cn),
-	})
+	der, err := asn1.Marshal(pkix.RDNSequence{rdn(oidC, "XX"), rdn(oidO, "Lab"), rdn(oidCN, cn)})
 	if err != nil {
 		panic(err)
 	}
@@ -176,11 +180,16 @@ func wantFault(t testing.TB, err error, want Fault) {
 	}
 }
 
-// needTool skips a test with one line where a program is not installed.
+// needTool skips a test with one line where a program is not installed, and
+// fails it where the laboratory is required.
 func needTool(t testing.TB, name, debianPackage string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
-	if err != nil {
+	switch {
+	case err == nil:
+	case os.Getenv("X509CH_LAB") == "require":
+		t.Fatalf("%s is not installed (Debian: %s)", name, debianPackage)
+	default:
 		t.Skipf("%s is not installed (Debian: %s)", name, debianPackage)
 	}
 	return path

@@ -137,9 +137,14 @@ func (p *proxyInfo) parsePathLen(der []byte) error {
 	return nil
 }
 
+// parsePolicy counts the elements before it reads them: encoding/asn1 passes
+// over what follows, and a policy text of another type would be such.
 func (p *proxyInfo) parsePolicy(der []byte) error {
-	rest, err := asn1.Unmarshal(der, &p.Policy)
-	if err != nil || len(rest) > 0 {
+	var fields []asn1.RawValue
+	if rest, err := asn1.Unmarshal(der, &fields); err != nil || len(rest) > 0 || len(fields) > 2 {
+		return errProxyInfo
+	}
+	if _, err := asn1.Unmarshal(der, &p.Policy); err != nil || len(fields) == 2 && p.Policy.Policy == nil {
 		return errProxyInfo
 	}
 	return nil

@@ -33,11 +33,31 @@ func VerifyServerName(leaf *x509.Certificate, host, serverDN string) error {
 	}
 	bare := strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 	for _, prefix := range []string{"", "host/", "myproxy/"} {
-		if strings.EqualFold(lastCN(leaf), prefix+bare) {
+		if equalFold(lastCN(leaf), prefix+bare) {
 			return nil
 		}
 	}
 	return refused
+}
+
+// equalFold ignores the case of ASCII letters alone: strings.EqualFold takes a
+// Kelvin sign for a k.
+func equalFold(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	lower := func(c byte) byte {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		return c
+	}
+	for i := range len(a) {
+		if lower(a[i]) != lower(b[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 func hasServerSAN(c *x509.Certificate) bool { return len(c.DNSNames)+len(c.IPAddresses) > 0 }
@@ -57,7 +77,8 @@ func serverNames(c *x509.Certificate) []string {
 	return names
 }
 
-// lastCN is the most specific CN (RFC 2818 section 3.1).
+// lastCN is the most specific CN (RFC 2818 section 3.1), "" where that is no
+// text.
 func lastCN(c *x509.Certificate) string {
 	cns := dn.CNs(c.RawSubject)
 	if len(cns) == 0 {

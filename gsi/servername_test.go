@@ -25,6 +25,8 @@ func TestVerifyServerName(t *testing.T) {
 			}
 		}).Leaf()
 	}
+	unreadable := &x509.Certificate{RawSubject: append([]byte{0x30, 29 + 12}, []byte(
+		"\x31\x16\x30\x14\x06\x03\x55\x04\x03\x0c\x0da.example.org"+"\x31\x0f\x30\x0d\x06\x03\x55\x04\x03\x0c\x06host/\xff")...)}
 	const dn = "/C=XX/O=Lab/CN=host/a.example.org"
 	for _, tt := range []struct {
 		why      string
@@ -49,6 +51,10 @@ func TestVerifyServerName(t *testing.T) {
 		{"CN myproxy/", host("myproxy/a.example.org"), "a.example.org", "", true},
 		{"CN of another service", host("ldap/a.example.org"), "a.example.org", "", false},
 		{"CN of a person", host("Jane"), "a.example.org", "", false},
+		{"CN in other case", host("host/A.Example.ORG"), "a.example.org", "", true},
+		{"CN with a letter that folds to another", host("host/k.\u017fite.org"), "k.site.org", "", false},
+		{"CN with a Kelvin sign", host("\u212a.site.org"), "k.site.org", "", false},
+		{"last CN is no text", unreadable, "a.example.org", "", false},
 		{"no host asked for", host("x", "a.example.org"), "", "", false},
 		{"DN instead of host", host("host/a.example.org"), "elsewhere", dn, true},
 		{"DN as OpenSSL 3 prints it", host("host/a.example.org"), "elsewhere", strings.Replace(dn, "host/", `host\/`, 1), true},
@@ -116,5 +122,33 @@ func TestSelfSignedServer(t *testing.T) {
 	f.add(t, self, ".1", pemOf(self.cert))
 	if err := f.open(t).VerifyServer(chain, "a.example.org", "", testTime, TrustOptions{}); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestNameConstraintsAndCN: constraints on host names are about alternative
+// names; a CA that is bound by them must not get round them with a CN.
+func TestNameConstraintsAndCN(t *testing.T) {
+	f := newTrust(t)
+	bound := newCA(t, "Bound CA", f.root, func(c *x509.Certificate) {
+		c.PermittedDNSDomainsCritical, c.PermittedDNSDomains = true, []string{"example.org"}
+	})
+	f.add(t, bound, ".0", pemOf(bound.cert))
+	f.policy(t, bound, "/C=XX/O=Lab/*")
+	dir := f.open(t)
+	verify := func(cn, host, dn string, names ...string) error {
+		server := newEEC(t, bound, cn, func(c *x509.Certificate) { c.DNSNames = names })
+		return dir.VerifyServer(server.Chain, host, dn, testTime, TrustOptions{})
+	}
+	if err := verify("x", "a.example.org", "", "a.example.org"); err != nil {
+		t.Errorf("a name inside the constraints: %v", err)
+	}
+	wantTrust(t, verify("x", "a.example.com", "", "a.example.com"), TrustBadCertificate, "")
+	wantTrust(t, verify("host/a.example.com", "a.example.com", ""), TrustBadCertificate, "")
+	if err := verify("host/a.example.com", "a.example.com", "/C=XX/O=Lab/CN=host/a.example.com"); err != nil {
+		t.Errorf("a DN that was asked for needs no host name: %v", err)
+	}
+	user := newEEC(t, bound, "Jane")
+	if err := dir.Verify(user.Chain, testTime, TrustOptions{}); err != nil {
+		t.Errorf("a person below such a CA: %v", err)
 	}
 }

@@ -2,6 +2,7 @@ package gsi
 
 import (
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -22,7 +23,8 @@ func (t *TrustDir) Verify(chain []*x509.Certificate, now time.Time, opts TrustOp
 			return trustFault(err)
 		}
 	}
-	return t.verifyEEC(chain[len(proxies):], now, opts)
+	s := &pathSearch{dir: t, now: now, opts: opts}
+	return s.verify(chain[len(proxies):])
 }
 
 // VerifyServer checks a server's certificates as TLS gave them: the name (see
@@ -43,7 +45,8 @@ func (t *TrustDir) VerifyServer(peer []*x509.Certificate, host, serverDN string,
 	if err := VerifyServerName(rest[0], host, serverDN); err != nil {
 		return err
 	}
-	return t.verifyEEC(rest, now, opts)
+	s := &pathSearch{dir: t, now: now, opts: opts, hostInCN: serverDN == "" && !hasServerSAN(rest[0])}
+	return s.verify(rest)
 }
 
 // Limits of the search for a path. Real ones have one to three CAs.
@@ -60,17 +63,20 @@ type pathSearch struct {
 	opts   TrustOptions
 	checks int // signatures tried
 
-	best      *TrustError // of the way that led furthest
-	bestDepth int
+	hostInCN bool // a host was found by its CN
+
+	best       *TrustError // of the way that says most
+	bestWeight int
 }
 
-func (t *TrustDir) verifyEEC(certs []*x509.Certificate, now time.Time, opts TrustOptions) error {
-	s := &pathSearch{dir: t, sent: certs[1:], now: now, opts: opts}
+// verify searches from the first certificate; the others may help.
+func (s *pathSearch) verify(certs []*x509.Certificate) error {
+	s.sent = certs[1:]
 	start := anchor{cert: certs[0]}
 	if isSelfIssued(start.cert) {
 		// A self-signed server certificate is trusted where it lies in the
 		// directory itself.
-		for _, a := range t.find(start.cert.RawSubject) {
+		for _, a := range s.dir.find(start.cert.RawSubject) {
 			if a.cert.Equal(start.cert) {
 				start = a
 			}
@@ -82,11 +88,29 @@ func (t *TrustDir) verifyEEC(certs []*x509.Certificate, now time.Time, opts Trus
 	return s.best
 }
 
-// fail remembers the error of the longest way, the first one among equals:
+// What an error weighs beside the length of its way. A root of the directory
+// that says no has the last word, then any other CA of the directory. What the
+// sent CAs lead to weighs least: whoever sends them can make that way as long as
+// he likes, and a caller may tolerate that it leads to nothing known here.
+const (
+	fromSent      = 0
+	fromDirectory = maxPathDepth + 1
+	fromRoot      = 2 * fromDirectory
+)
+
+// weightOf is the weight of what is said by a CA, or about it.
+func weightOf(a anchor) int {
+	if a.file == "" {
+		return fromSent
+	}
+	return fromDirectory
+}
+
+// fail remembers the error that weighs most, the first one among equals:
 // "revoked" of the right CA is better news than "not signed by" of another.
-func (s *pathSearch) fail(depth int, e *TrustError) bool {
-	if s.best == nil || depth > s.bestDepth {
-		s.best, s.bestDepth = e, depth
+func (s *pathSearch) fail(weight int, e *TrustError) bool {
+	if s.best == nil || weight > s.bestWeight {
+		s.best, s.bestWeight = e, weight
 	}
 	return false
 }
@@ -97,7 +121,7 @@ func (s *pathSearch) climb(path []anchor) bool {
 	depth := len(path)
 	top := path[depth-1]
 	if e := s.certificate(top, depth > 1); e != nil {
-		return s.fail(depth, e)
+		return s.fail(weightOf(top)+depth, e)
 	}
 	if isSelfIssued(top.cert) && top.file != "" {
 		return s.finish(path)
@@ -144,13 +168,13 @@ func (s *pathSearch) signed(path []anchor, issuer anchor) bool {
 		return s.fail(depth, s.refuse(TrustBadCertificate, child, "there are too many CAs of the issuer's name"))
 	}
 	if reason := weakKey(issuer.cert); reason != "" { // before it is computed with
-		return s.fail(depth, s.refuse(TrustBadCertificate, issuer, reason))
+		return s.fail(weightOf(issuer)+depth, s.refuse(TrustBadCertificate, issuer, reason))
 	}
 	c := child.cert
 	if err := issuer.cert.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature); err != nil {
 		e := s.refuse(TrustSignature, child, "the certificate is not signed by the CA that it names")
 		e.File = s.fileOf(issuer)
-		return s.fail(depth, e)
+		return s.fail(weightOf(issuer)+depth, e)
 	}
 	return true
 }
@@ -190,11 +214,11 @@ func (s *pathSearch) certificate(a anchor, isCA bool) *TrustError {
 func (s *pathSearch) finish(path []anchor) bool {
 	for i := range path[:len(path)-1] {
 		if e := s.authority(path[i], path[i+1]); e != nil {
-			return s.fail(len(path), e)
+			return s.fail(fromRoot+len(path), e)
 		}
 	}
 	if err := s.standard(path); err != nil {
-		return s.fail(len(path), s.refuse(TrustBadCertificate, path[0], "the path to the root breaks a rule: "+err.Error()))
+		return s.fail(fromRoot+len(path), s.refuse(TrustBadCertificate, path[0], "the path to the root breaks a rule: "+err.Error()))
 	}
 	return true
 }
@@ -208,6 +232,12 @@ func (s *pathSearch) authority(child, issuer anchor) *TrustError {
 		}
 	}
 	return s.dir.checkRevocation(child.cert, issuer, s.now, s.opts.CRL)
+}
+
+// constrainsHosts says whether a CA may certify some hosts only. The standard
+// library looks for hosts in the alternative names alone.
+func constrainsHosts(c *x509.Certificate) bool {
+	return len(c.PermittedDNSDomains)+len(c.ExcludedDNSDomains)+len(c.PermittedIPRanges)+len(c.ExcludedIPRanges) > 0
 }
 
 // standard lets the standard library judge the path that was found, path
@@ -225,6 +255,9 @@ func (s *pathSearch) standard(path []anchor) error {
 			sha1 = sha1 || weakSignature(a.cert, false) != ""
 		}
 		constrained = constrained || hasExtension(a.cert, oidNameConstraints)
+		if s.hostInCN && constrainsHosts(a.cert) {
+			return errors.New("a CA on it is bound to certain host names, and the certificate has its own outside the alternative names")
+		}
 	}
 	if sha1 && !constrained {
 		v := verifier{chain: make([]*x509.Certificate, len(path))}

@@ -1,6 +1,7 @@
 package gsi
 
 import (
+	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -271,6 +272,109 @@ func TestTrustProxies(t *testing.T) {
 	chain := []*x509.Certificate{stranger.Leaf(), f.user.Leaf()}
 	wantTrust(t, f.open(t).Verify(chain, testTime, TrustOptions{}), TrustSignature, "")
 	wantTrust(t, f.open(t).Verify(nil, testTime, TrustOptions{}), TrustBadCertificate, "")
+}
+
+// TestTrustNoIsFinal: who adds certificates to the chain cannot turn the "no" of
+// a CA that is here into "nobody knows the CA", which callers may tolerate.
+func TestTrustNoIsFinal(t *testing.T) {
+	f := newTrust(t)
+	f.crl(t, f.sub, ".r0", testTime.Add(time.Hour), f.user.Leaf().SerialNumber)
+	far := newCA(t, "Far", newCA(t, "Stranger", nil))
+	between := newCA(t, "Between", far)
+	again := func(key crypto.Signer, by *authority) *x509.Certificate { // the sub-CA's name, by somebody else
+		return issue(t, by, key, &x509.Certificate{
+			RawSubject: f.sub.cert.RawSubject, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		})
+	}
+	detour := []*x509.Certificate{f.user.Leaf(), again(f.sub.key, between), between.cert, far.cert}
+	wantTrust(t, f.open(t).Verify(detour, testTime, TrustOptions{}), TrustRevoked, f.name(t, f.sub, ".r0"))
+
+	thief := newECKey(t)
+	fake := &authority{again(thief, between), thief}
+	forged := newEEC(t, fake, "Jane")
+	chain := []*x509.Certificate{forged.Leaf(), fake.cert, between.cert}
+	wantTrust(t, f.open(t).Verify(chain[:1], testTime, TrustOptions{}), TrustSignature, f.name(t, f.sub, ".0"))
+	wantTrust(t, f.open(t).Verify(chain, testTime, TrustOptions{}), TrustSignature, f.name(t, f.sub, ".0"))
+}
+
+// TestTrustPuppet: a person's certificate must not pass for a CA's, however far
+// below it stands.
+func TestTrustPuppet(t *testing.T) {
+	f := newTrust(t)
+	puppet := newCA(t, "Puppet CA", &authority{f.user.Leaf(), f.user.Key})
+	f.policy(t, puppet, "/C=XX/O=Lab/*")
+	f.policy(t, &authority{f.user.Leaf(), f.user.Key}, "/C=XX/O=Lab/*")
+	server := newEEC(t, puppet, "host/a.example.org")
+	chain := []*x509.Certificate{server.Leaf(), puppet.cert, f.user.Leaf(), f.sub.cert, f.root.cert}
+	wantTrust(t, f.open(t).VerifyServer(chain, "a.example.org", "", testTime, TrustOptions{}), TrustBadCertificate, "")
+	wantTrust(t, f.open(t).Verify(chain, testTime, TrustOptions{}), TrustBadCertificate, "")
+	mine := newEEC(t, &authority{f.user.Leaf(), f.user.Key}, "host/a.example.org")
+	chain = []*x509.Certificate{mine.Leaf(), f.user.Leaf(), f.sub.cert}
+	wantTrust(t, f.open(t).VerifyServer(chain, "a.example.org", "", testTime, TrustOptions{}), TrustBadCertificate, "")
+	onProxy := derive(t, f.user, IssueOptions{})
+	forged := newEEC(t, &authority{onProxy.Leaf(), onProxy.Key}, "host/a.example.org")
+	chain = append([]*x509.Certificate{forged.Leaf()}, onProxy.Chain...)
+	if err := f.open(t).VerifyServer(chain, "a.example.org", "", testTime, TrustOptions{}); err == nil {
+		t.Error("a proxy passes for a CA")
+	}
+}
+
+// TestCRLKeyIdentifier: a list that the CA signed counts, whatever key
+// identifier is in it; one of the CA's other key does not disturb.
+func TestCRLKeyIdentifier(t *testing.T) {
+	f := newTrust(t)
+	wrong := *f.sub.cert
+	wrong.SubjectKeyId = []byte("not the one")
+	f.add(t, f.sub, ".r0", makeCRL(t, &authority{&wrong, f.sub.key}, testTime.Add(-time.Hour), testTime.Add(time.Hour), f.user.Leaf().SerialNumber))
+	wantTrust(t, f.open(t).Verify(f.user.Chain, testTime, TrustOptions{}), TrustRevoked, f.name(t, f.sub, ".r0"))
+
+	rolled := newCA(t, "Sub CA", f.root)
+	f.add(t, f.sub, ".r0", makeCRL(t, rolled, testTime.Add(-time.Hour), testTime.Add(time.Hour), f.user.Leaf().SerialNumber))
+	if err := f.open(t).Verify(f.user.Chain, testTime, TrustOptions{}); err != nil {
+		t.Errorf("a list of the CA's other key: %v", err)
+	}
+}
+
+// TestTrustBounds: the sender of a chain decides neither how long the way is nor
+// how many ways are tried.
+func TestTrustBounds(t *testing.T) {
+	f := newTrust(t)
+	top := f.root
+	var sent []*x509.Certificate
+	for i := range maxPathDepth {
+		top = newCA(t, "CA "+string(rune('a'+i)), top)
+		f.policy(t, top, "/C=XX/O=Lab/*")
+		sent = append(sent, top.cert)
+	}
+	chain := append([]*x509.Certificate{newEEC(t, top, "Jane").Leaf()}, sent...)
+	wantTrust(t, f.open(t).Verify(chain, testTime, TrustOptions{}), TrustBadCertificate, "")
+
+	a, b := newCA(t, "A", nil), newCA(t, "B", nil)
+	chain = []*x509.Certificate{newEEC(t, a, "Jane").Leaf()}
+	for range (MaxCertificates - 1) / 2 { // each of one name could have issued all of the other
+		for _, by := range [][2]*authority{{a, b}, {b, a}} {
+			chain = append(chain, issue(t, by[1], by[0].key, &x509.Certificate{
+				RawSubject: by[0].cert.RawSubject, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+			}))
+		}
+	}
+	search := &pathSearch{dir: f.open(t), now: testTime}
+	if err := search.verify(chain); err == nil || search.checks > 20*maxPathChecks {
+		t.Errorf("%v after %d attempts", err, search.checks)
+	}
+}
+
+// TestCRLSigner: a CA that may not sign lists has none that is believed.
+func TestCRLSigner(t *testing.T) {
+	f := newTrust(t)
+	mute := newCA(t, "Mute CA", f.root, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCertSign })
+	f.add(t, mute, ".0", pemOf(mute.cert))
+	f.policy(t, mute, "/C=XX/O=Lab/*")
+	able := *mute.cert
+	able.KeyUsage |= x509.KeyUsageCRLSign
+	f.crl(t, &authority{&able, mute.key}, ".r0", testTime.Add(time.Hour))
+	chain := newEEC(t, mute, "Jane").Chain
+	wantTrust(t, f.open(t).Verify(chain, testTime, TrustOptions{}), TrustCRLInvalid, f.name(t, mute, ".r0"))
 }
 
 // TestTrustLoop: two CAs that issued each other lead to no root, and to an end.

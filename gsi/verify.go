@@ -157,10 +157,21 @@ func (v *verifier) role(depth int) *ChainError {
 	case depth > eec:
 		return v.ca(depth)
 	}
-	if c := v.chain[depth]; c.IsCA {
+	c := v.chain[depth]
+	switch {
+	case c.IsCA:
 		return v.fault(FaultCA, depth, "the certificate of a CA stands where that of a person or host belongs")
+	case isEmptyName(c.RawSubject):
+		// The subject is the identity: without one, whoever compares names
+		// would compare nothing with nothing.
+		return v.fault(FaultSubject, depth, "the certificate of the user names nobody, its subject is empty")
 	}
 	return nil
+}
+
+func isEmptyName(raw []byte) bool {
+	rdns, err := dn.RDNs(raw)
+	return err == nil && len(rdns) == 0
 }
 
 func (v *verifier) proxy(depth int) *ChainError {

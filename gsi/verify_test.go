@@ -1,13 +1,16 @@
 package gsi
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"math/big"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -79,6 +82,25 @@ func draft(t testing.TB, issuer *Credential, pathLen []byte) *Credential {
 
 func limit(n int) *int { return &n }
 
+func nameOf(t testing.TB, rdns ...pkix.RelativeDistinguishedNameSET) []byte {
+	t.Helper()
+	der, err := asn1.Marshal(pkix.RDNSequence(rdns))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
+
+// retyped is the same name with its PrintableStrings as UTF8Strings.
+func retyped(t testing.TB, raw []byte) []byte {
+	t.Helper()
+	out := bytes.ReplaceAll(raw, []byte{asn1.TagPrintableString, 4}, []byte{asn1.TagUTF8String, 4})
+	if bytes.Equal(out, raw) {
+		t.Fatal("nothing to retype")
+	}
+	return out
+}
+
 // TestGoodChains: what must not be refused.
 func TestGoodChains(t *testing.T) {
 	root := newCA(t, "Root", nil)
@@ -125,6 +147,10 @@ func TestFaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	nameless := newEEC(t, root, "x", func(c *x509.Certificate) {
+		c.RawSubject, c.EmailAddresses = []byte{0x30, 0}, []string{"jane@example.org"}
+	})
+	puppet := newCA(t, "Puppet CA", &authority{user.Leaf(), user.Key})
 	ext := func(language asn1.ObjectIdentifier) func(*x509.Certificate) {
 		return func(c *x509.Certificate) { c.ExtraExtensions = []pkix.Extension{proxyExt(t, language, nil)} }
 	}
@@ -149,12 +175,37 @@ func TestFaults(t *testing.T) {
 		{"path length below zero", FaultProxyInfo, forge(t, user, func(c *x509.Certificate) {
 			c.ExtraExtensions[0].Value = slices.Concat([]byte{0x30, 15, 2, 1, 0xff, 0x30, 10, 6, 8}, []byte{0x2b, 6, 1, 5, 5, 7, 21, 1})
 		})},
+		{"policy text in disguise", FaultProxyInfo, forge(t, user, func(c *x509.Certificate) {
+			c.ExtraExtensions[0].Value = slices.Concat([]byte{0x30, 15, 0x30, 13, 6, 8}, []byte{0x2b, 6, 1, 5, 5, 7, 21, 1}, []byte{12, 1, 'x'})
+		})},
+		{"something behind the policy", FaultProxyInfo, forge(t, user, func(c *x509.Certificate) {
+			c.ExtraExtensions[0].Value = slices.Concat([]byte{0x30, 16, 0x30, 14, 6, 8}, []byte{0x2b, 6, 1, 5, 5, 7, 21, 1}, []byte{4, 0, 5, 0})
+		})},
 		{"unknown policy language", FaultProxyInfo, forge(t, user, ext(asn1.ObjectIdentifier{1, 2, 3}))},
 		{"subject of somebody else", FaultSubject, forge(t, user, func(c *x509.Certificate) { c.RawSubject = withCN(t, other.Leaf(), "1") })},
 		{"subject with two CNs more", FaultSubject, forge(t, proxy, func(c *x509.Certificate) {
 			c.RawSubject, _ = dn.AppendCN(withCN(t, proxy.Leaf(), "1"), "2")
 		})},
 		{"subject as its issuer", FaultSubject, forge(t, user, func(c *x509.Certificate) { c.RawSubject = user.Leaf().RawSubject })},
+		{"one element more, but a CN and an OU", FaultSubject, forge(t, user, func(c *x509.Certificate) {
+			c.RawSubject = nameOf(t, rdn(oidC, "XX"), rdn(oidO, "Lab"), rdn(oidCN, "Jane"), append(rdn(oidCN, "1"), rdn(oidOU, "x")...))
+		})},
+		{"the last CN swallowed the new one", FaultSubject, forge(t, user, func(c *x509.Certificate) {
+			c.RawSubject = nameOf(t, rdn(oidC, "XX"), rdn(oidO, "Lab"), append(rdn(oidCN, "Jane"), rdn(oidCN, "1")...))
+		})},
+		{"subject in another string type", FaultSubject, forge(t, user, func(c *x509.Certificate) {
+			c.RawSubject = withCN(t, &x509.Certificate{RawSubject: retyped(t, user.Leaf().RawSubject)}, "1")
+		})},
+		{"issuer in another string type", FaultIssuer, chain(forge(t, &Credential{
+			Chain: []*x509.Certificate{{RawSubject: retyped(t, user.Leaf().RawSubject), PublicKey: user.Leaf().PublicKey}}, Key: user.Key,
+		}, func(*x509.Certificate) {}).Leaf(), user.Leaf())},
+		{"path length exceeded two below", FaultPathLength, forge(t, derive(t, derive(t, user, IssueOptions{PathLen: limit(1)}), IssueOptions{}), func(*x509.Certificate) {})},
+		{"a user plays CA", FaultCA, chain(newEEC(t, puppet, "Joe").Leaf(), puppet.cert, user.Leaf())},
+		{"a user's own CA issues the user of a proxy", FaultCA, chain(append(derive(t, newEEC(t, puppet, "Joe"), IssueOptions{}).Chain, puppet.cert, user.Leaf())...)},
+		{"limited, independent, full is not limited, full", FaultLimitedLost, forge(t,
+			derive(t, forge(t, user, ext(oidIndependent)), IssueOptions{Limited: true}), func(*x509.Certificate) {})},
+		{"user without a name", FaultSubject, nameless},
+		{"proxy of a user without a name", FaultSubject, forge(t, nameless, func(c *x509.Certificate) { c.RawSubject = withCN(t, nameless.Leaf(), "1") })},
 		{"alternative name", FaultSAN, forge(t, user, func(c *x509.Certificate) { c.DNSNames = []string{"example.org"} })},
 		{"calls itself a CA", FaultCA, forge(t, user, func(c *x509.Certificate) { c.IsCA, c.BasicConstraintsValid = true, true })},
 		{"proxy without digitalSignature", FaultKeyUsage, forge(t, user, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment })},
@@ -191,6 +242,30 @@ func TestFaults(t *testing.T) {
 			}
 			wantFault(t, tt.cred.Verify(VerifyOptions{Now: testTime}), tt.want)
 		})
+	}
+}
+
+// hugeKey is a key with which nobody should compute.
+type hugeKey struct{ crypto.Signer }
+
+func (hugeKey) Public() crypto.PublicKey {
+	n := new(big.Int).Lsh(big.NewInt(1), 20000)
+	return &rsa.PublicKey{N: n.Add(n, big.NewInt(1)), E: 65537}
+}
+
+func TestHugeKey(t *testing.T) {
+	user := newEEC(t, newCA(t, "Root", nil), "Jane")
+	proxy := forge(t, user, func(c *x509.Certificate) { c.PublicKey = hugeKey{newECKey(t)} })
+	wantFault(t, VerifyChain(proxy.Chain, VerifyOptions{Now: testTime}), FaultWeakKey)
+}
+
+// TestFaultTextIsShort: how long a name is is up to a stranger.
+func TestFaultTextIsShort(t *testing.T) {
+	user := newEEC(t, newCA(t, "Root", nil), strings.Repeat("\u00e4", 20000))
+	err := VerifyChain(user.Chain, VerifyOptions{Now: testTime.Add(1000 * 24 * time.Hour)})
+	wantFault(t, err, FaultExpired)
+	if n := len(err.Error()); n > 2000 {
+		t.Errorf("a text of %d bytes", n)
 	}
 }
 

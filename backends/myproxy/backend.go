@@ -239,7 +239,7 @@ func (b *backend) vomses(spec *helper.Spec) ([]string, error) {
 // vomsesPlaces are where VOMS clients look, the user's first.
 func (b *backend) vomsesPlaces() []string {
 	var places []string
-	if conf := b.opts.Getenv("VOMS_USERCONF"); conf != "" {
+	if conf := b.opts.Getenv("VOMS_USERCONF"); filepath.IsAbs(conf) { // nothing is read from the working directory
 		places = append(places, conf)
 	}
 	home := b.opts.Home

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"runtime"
 	"strings"
 	"testing"
@@ -65,6 +66,47 @@ func TestDeadlines(t *testing.T) {
 				t.Errorf("it took %v", d)
 			}
 		})
+	}
+}
+
+// stalledConn is a connection whose buffers are full from the fourth write on
+// (hello, end of the handshake, '0', request): only the deadline ends a write.
+type stalledConn struct {
+	net.Conn
+	writes   int
+	deadline time.Time
+}
+
+func (s *stalledConn) SetWriteDeadline(at time.Time) error {
+	s.deadline = at
+	return s.Conn.SetWriteDeadline(at)
+}
+
+func (s *stalledConn) Write(p []byte) (int, error) {
+	if s.writes++; s.writes < 4 {
+		return s.Conn.Write(p)
+	}
+	if s.deadline.IsZero() {
+		return 0, errors.New("this write would never end")
+	}
+	time.Sleep(time.Until(s.deadline))
+	return 0, os.ErrDeadlineExceeded
+}
+
+func TestWriteDeadline(t *testing.T) {
+	w := newWorld(t)
+	f := w.serve(&tls.Config{Certificates: []tls.Certificate{w.host(nil)}, MinVersion: tls.VersionTLS13}, waits)
+	c := w.client(f.addr)
+	c.IOTimeout = 300 * time.Millisecond
+	c.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+		return &stalledConn{Conn: conn}, err
+	}
+	req, _ := logon(t)
+	_, err := c.Logon(t.Context(), req)
+	var e *TimeoutError
+	if !errors.As(err, &e) || e.Doing != "sending the request" {
+		t.Errorf("got %v, want a TimeoutError of sending the request", err)
 	}
 }
 

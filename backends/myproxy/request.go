@@ -112,11 +112,13 @@ func (r *LogonRequest) encode() ([]byte, error) {
 	// Room for all of it: a growing slice would leave copies of the pass
 	// phrase behind.
 	msg := make([]byte, 0, maxRequest)
+	lifetime := strconv.FormatInt(seconds, 10)
+	room := maxRequest - len("PASSPHRASE=\nLIFETIME=\n") - len(r.Passphrase) - len(lifetime)
 	add := func(key, field, value string) error {
 		if err := checkValue(field, value); err != nil {
 			return err
 		}
-		if len(msg)+len(key)+len(value)+3 > maxRequest {
+		if len(msg)+len(key)+len(value)+3 > room {
 			return &RequestError{Field: field, Reason: "makes the request longer than a server can read in one piece"}
 		}
 		msg = append(append(append(append(msg, key...), '='), value...), '\n')
@@ -127,8 +129,8 @@ func (r *LogonRequest) encode() ([]byte, error) {
 		return nil, err
 	}
 	msg = append(append(append(msg, "PASSPHRASE="...), r.Passphrase...), '\n')
-	msg = strconv.AppendInt(append(msg, "LIFETIME="...), seconds, 10)
-	msg = append(msg, '\n')
+	msg = append(append(append(msg, "LIFETIME="...), lifetime...), '\n')
+	room = maxRequest
 	if err := r.addOptional(add); err != nil {
 		clear(msg)
 		return nil, err

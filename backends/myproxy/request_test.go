@@ -68,6 +68,9 @@ func TestRequestRefusals(t *testing.T) {
 		"overflowing lifetime":   {base(func(r *LogonRequest) { r.Lifetime = 100 * 365 * 24 * time.Hour }), fieldLifetime},
 		"more than one record":   {base(func(r *LogonRequest) { r.VOMS, r.VOMSES = []string{"a"}, []string{strings.Repeat("x", maxRequest)} }), fieldVOMSES},
 		"no certificate request": {base(func(r *LogonRequest) { r.CSR = nil }), "certificate request"},
+		"no room for the rest": {base(func(r *LogonRequest) {
+			r.Username, r.Passphrase = strings.Repeat("u", maxRequest-100), []byte(strings.Repeat("p", maxPassphrase))
+		}), fieldUsername},
 	}
 	for _, token := range tokens {
 		cases["pass phrase with "+token] = struct {

@@ -109,12 +109,31 @@ type MissingError struct {
 func (e *MissingError) Error() string {
 	got := "none"
 	if len(e.Got) > 0 {
-		got = strings.Join(e.Got, " ")
+		got = summary(e.Got)
 	}
 	if e.First {
 		return fmt.Sprintf("the proxy does not have the VOMS attribute %s as its first; it has: %s", e.Want, got)
 	}
 	return fmt.Sprintf("the proxy lacks the VOMS attribute %s; it has: %s", e.Want, got)
+}
+
+// maxShown bounds the list of FQANs in an error text; a server may send
+// megabytes of them.
+const maxShown = 500
+
+func summary(fqans []string) string {
+	var b strings.Builder
+	for i, fqan := range fqans {
+		if b.Len()+len(fqan) > maxShown {
+			fmt.Fprintf(&b, "and %d more", len(fqans)-i)
+			break
+		}
+		b.WriteString(fqan)
+		if i < len(fqans)-1 {
+			b.WriteByte(' ')
+		}
+	}
+	return b.String()
 }
 
 // Satisfies checks attributes against wishes: each FQAN must be there, the

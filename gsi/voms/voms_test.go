@@ -229,6 +229,15 @@ func TestSatisfies(t *testing.T) {
 	}
 }
 
+// TestMissingErrorIsShort: how many FQANs there are is up to a stranger.
+func TestMissingErrorIsShort(t *testing.T) {
+	got := []Attributes{{VO: "labvo", FQANs: slices.Repeat([]string{"/labvo/" + strings.Repeat("x", 200)}, 1000)}}
+	err := Satisfies(got, []Request{{VO: "other"}})
+	if err == nil || len(err.Error()) > 1000 || !strings.Contains(err.Error(), "and 998 more") {
+		t.Errorf("%.2000v", err)
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	_, ext := sign(f)
 	f.Add(ext.Value)

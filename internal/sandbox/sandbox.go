@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -30,7 +31,8 @@ const (
 // Options says what to start. Only Dir is needed.
 type Options struct {
 	// Dir is where everything is written; made with mode 0700 if it is not
-	// there. Close leaves it to its owner.
+	// there. It must be empty, or be left by a sandbox: Start rewrites what is
+	// in it. Close leaves it to its owner.
 	Dir string
 	// Listen is the address to listen on, a loopback one; "" is a free port of
 	// 127.0.0.1.
@@ -168,10 +170,7 @@ func newSandbox(o Options) (*Sandbox, error) {
 // prepare makes the directory, the CA, the host certificate and the trust
 // directory.
 func (s *Sandbox) prepare() error {
-	if err := os.MkdirAll(s.opts.Dir, 0o700); err != nil {
-		return err
-	}
-	if err := os.Chmod(s.opts.Dir, 0o700); err != nil {
+	if err := claim(s.opts.Dir); err != nil {
 		return err
 	}
 	for _, name := range []string{keyCA, keyHost, keyUser} {
@@ -196,6 +195,29 @@ func (s *Sandbox) prepare() error {
 		return nil
 	}
 	return s.vomsAuthority()
+}
+
+// marker is the file that makes a directory a sandbox's.
+const marker = ".x509-sandbox"
+
+// claim makes the directory ours, or refuses one that is somebody's: whatever
+// lies in its trust directory will be removed.
+func claim(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	ours := slices.ContainsFunc(entries, func(e os.DirEntry) bool { return e.Name() == marker && e.Type().IsRegular() })
+	if len(entries) > 0 && !ours {
+		return fmt.Errorf("%s is not empty and was not made by a sandbox: name another directory", dir)
+	}
+	if err := os.Chmod(dir, 0o700); err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(dir, marker), []byte("Everything in this directory is a sandbox's and will be rewritten.\n"))
 }
 
 // Addr is the server's address, "127.0.0.1:PORT". Its certificate is also for
@@ -306,9 +328,10 @@ func (s *Sandbox) accept() error {
 			_ = conn.Close()
 			return nil
 		}
+		faults := s.takeFaults() // here, for the order of the connections to hold
 		s.spawn(func() error {
 			defer s.leave(conn)
-			c := &conversation{s: s, raw: conn, faults: s.takeFaults(), client: anonymous}
+			c := &conversation{s: s, raw: conn, faults: faults, client: anonymous}
 			c.tls = tls.Server(conn, s.tlsConfig(c))
 			return c.run()
 		})

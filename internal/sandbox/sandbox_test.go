@@ -72,6 +72,42 @@ func TestTrustDirectory(t *testing.T) {
 	}
 }
 
+// Starting rewrites what is in the directory, so it must be the sandbox's own:
+// somebody will try the directory of his real certificates.
+func TestForeignDirectory(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	precious := filepath.Join(dir, "certificates", "1234abcd.0")
+	if err := os.Mkdir(filepath.Dir(precious), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(precious, []byte("precious"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := Start(t.Context(), Options{Dir: dir, Keys: testKeys}); err == nil {
+		s.Close()
+		t.Error("started in a directory that is not empty")
+	} else if !strings.Contains(err.Error(), dir) {
+		t.Errorf("the error does not name the directory: %v", err)
+	}
+	if _, err := os.Stat(precious); err != nil {
+		t.Error(err)
+	}
+	if info, err := os.Stat(dir); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o755 {
+		t.Errorf("the mode is now %v, %v", info.Mode(), err)
+	}
+	own := filepath.Join(t.TempDir(), "own")
+	for range 2 {
+		s, err := Start(t.Context(), Options{Dir: own, Keys: testKeys})
+		if err != nil {
+			t.Fatalf("its own directory: %v", err)
+		}
+		s.Close()
+	}
+}
+
 // Close must end conversations in every state, and every goroutine: a test
 // process starts hundreds of sandboxes.
 func TestCloseLeavesNoGoroutine(t *testing.T) {

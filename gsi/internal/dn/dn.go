@@ -157,7 +157,8 @@ func CutCN(raw []byte) (parent []byte, cn string, ok bool) {
 	return parent, string(last[0].Body), true
 }
 
-// CNs returns the values of every CN in the name as UTF-8.
+// CNs returns the values of every CN in the name as UTF-8, "" for one that is
+// no text.
 func CNs(raw []byte) []string {
 	attrs, err := Parse(raw)
 	if err != nil {
@@ -165,9 +166,14 @@ func CNs(raw []byte) []string {
 	}
 	var out []string
 	for _, a := range attrs {
-		if s, ok := a.utf8(); ok && a.OID.Equal(oidCN) {
-			out = append(out, s)
+		if !a.OID.Equal(oidCN) {
+			continue
 		}
+		s, ok := a.utf8()
+		if !ok {
+			s = ""
+		}
+		out = append(out, s)
 	}
 	return out
 }

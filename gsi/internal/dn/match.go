@@ -54,10 +54,12 @@ func cutValue(value []byte, text string) (rest string, ok bool) {
 			text = text[2:]
 		case looksLikeAttribute(value[i:]):
 			return "", false
+		case (c < ' ' || c > '~' || looksLikeEscape(value[i:])) && isHexEscape(text, c):
+			text = text[len(`\xHH`):]
+		case looksLikeEscape(value[i:]):
+			return "", false
 		case text[0] == c:
 			text = text[1:]
-		case (c < ' ' || c > '~') && isHexEscape(text, c):
-			text = text[len(`\xHH`):]
 		default:
 			return "", false
 		}

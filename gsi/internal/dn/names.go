@@ -83,5 +83,5 @@ func (a *Attribute) shortName() string {
 func (a *Attribute) isNamed(text string) bool {
 	oid := a.OID.String()
 	text = strings.TrimPrefix(text, "OID.")
-	return text == oid || strings.EqualFold(text, shortNames[oid]) || aliases[strings.ToLower(text)] == oid
+	return text == oid || text != "" && strings.EqualFold(text, shortNames[oid]) || aliases[strings.ToLower(text)] == oid
 }

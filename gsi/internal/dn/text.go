@@ -14,7 +14,9 @@ const hexDigits = "0123456789ABCDEF"
 // bytes outside printable ASCII as \xHH. Unlike OpenSSL 3, and like Globus and
 // every gridmap, it leaves '/' and '+' inside a value alone ("CN=host/name"),
 // except where the rest would read as another attribute ("a/CN=b"): there they
-// get a backslash, so that two names do not share one text.
+// get a backslash, so that two names do not share one text. For the same reason
+// a backslash of the value itself is written \x5C where it would read as one of
+// those marks.
 func OneLine(raw []byte) (string, error) {
 	attrs, err := Parse(raw)
 	if err != nil {
@@ -32,7 +34,7 @@ func OneLine(raw []byte) (string, error) {
 		b.WriteByte('=')
 		for j, c := range a.Body {
 			switch {
-			case c < ' ' || c > '~':
+			case c < ' ' || c > '~' || looksLikeEscape(a.Body[j:]):
 				b.WriteString(`\x`)
 				b.WriteByte(hexDigits[c>>4])
 				b.WriteByte(hexDigits[c&15])
@@ -65,6 +67,20 @@ func looksLikeAttribute(rest []byte) bool {
 		}
 	}
 	return false
+}
+
+// looksLikeEscape reports whether a value's rest begins with a backslash that
+// would read as an escape of this text form: before '/' or '+', of this value or
+// of the next attribute, and before "x" with two hex digits.
+func looksLikeEscape(rest []byte) bool {
+	if rest[0] != '\\' {
+		return false
+	}
+	if len(rest) == 1 || rest[1] == '/' || rest[1] == '+' {
+		return true
+	}
+	_, err := hex.DecodeString(string(rest[min(2, len(rest)):min(4, len(rest))]))
+	return rest[1] == 'x' && len(rest) >= 4 && err == nil
 }
 
 // RFC2253 writes the name as OpenSSL's -nameopt RFC2253 does: the last element
