@@ -117,10 +117,11 @@ func parseEntryRecord(data []byte) entryRecord {
 
 // Failure returns the record of a holder that failed after started: who waited
 // meanwhile shares its failure instead of asking the server again. A later
-// process tries anew.
+// process tries anew. A record from the future is one of before a restart, on
+// systems whose starts all have the same name.
 func (l *EntryLock) Failure(started Instant) ([]byte, bool) {
 	f := l.rec.Failure
-	if f == nil || !f.At.after(started) {
+	if f == nil || !f.At.after(started) || f.At.after(l.c.Now()) {
 		return nil, false
 	}
 	return f.Record, true

@@ -75,6 +75,14 @@ func TestFailureShared(t *testing.T) {
 	if _, ok := waiter.Failure(Instant{}); ok {
 		t.Error("who has no idea of the time got it")
 	}
+	// Where every start of the system has the same name, a record can be later
+	// than now: it is from before the restart.
+	w.mu.Lock()
+	w.boot.Since = time.Second
+	w.mu.Unlock()
+	if _, ok := waiter.Failure(w.Now()); ok {
+		t.Error("who came after a restart that has no name got it")
+	}
 }
 
 // TestState: what a holder keeps is there for the next, beside a failure.

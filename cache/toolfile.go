@@ -22,16 +22,19 @@ func ToolFileName(profile, identity string, voms []string, limited bool, key str
 	return profile + "-" + hex.EncodeToString(sum[:4]) + ".pem"
 }
 
-// isToolFile says whether ToolFileName can have made a name.
-func isToolFile(name string) bool {
+// toolFileProfile is the inverse of ToolFileName as far as there is one; ok
+// says whether that can have made the name.
+func toolFileProfile(name string) (profile string, ok bool) {
 	stem, ok := strings.CutSuffix(name, ".pem")
 	i := strings.LastIndexByte(stem, '-')
 	if !ok || i < 1 || len(stem)-i != 9 {
-		return false
+		return "", false
 	}
 	_, err := hex.DecodeString(stem[i+1:])
-	return err == nil && name[0] != '.' && !strings.ContainsAny(name, "/\\\x00")
+	return stem[:i], err == nil && name[0] != '.' && !strings.ContainsAny(name, "/\\\x00")
 }
+
+func isToolFile(name string) bool { _, ok := toolFileProfile(name); return ok }
 
 // WriteToolFile writes the plain file of that name, 0600 in a 0700 directory,
 // and returns its path. It replaces the old one in one step, or leaves it if
@@ -76,6 +79,22 @@ func (c *Cache) RemoveToolFile(name string) error {
 	}
 	defer dir.Close()
 	return dir.Remove(name)
+}
+
+// RemoveToolFiles removes all plain files of a profile.
+func (c *Cache) RemoveToolFiles(profile string) error {
+	dir, err := c.runtimeSub("proxy")
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	names, err := dir.Names()
+	for _, name := range names {
+		if p, ok := toolFileProfile(name); ok && p == profile {
+			err = errors.Join(err, dir.Remove(name))
+		}
+	}
+	return err
 }
 
 func (c *Cache) sweepToolFiles(dir *safefile.Dir, keep string) {

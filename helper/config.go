@@ -183,12 +183,16 @@ func (m *merger) addProfile(file, name string, v any) {
 	}
 }
 
-// tomlError names the line but not its text: people paste configuration that
-// holds what should not be in it.
+// tomlError names the line but not its text, which the parser quotes: people
+// paste configuration that holds what should not be in it.
 func tomlError(file string, err error) *Error {
 	var parse toml.ParseError
 	if errors.As(err, &parse) {
-		return Errorf(CodeNotConfigured, "the configuration file %s is not valid TOML in line %d: %s", file, parse.Position.Line, CleanText(parse.Message))
+		what, _, quotes := strings.Cut(parse.Message, `"`)
+		if quotes {
+			what += "…"
+		}
+		return Errorf(CodeNotConfigured, "the configuration file %s is not valid TOML in line %d: %s", file, parse.Position.Line, CleanText(what))
 	}
 	return Errorf(CodeNotConfigured, "the configuration file %s is not valid TOML", file)
 }
@@ -297,7 +301,7 @@ func (c *Config) Profile(name string) (*Profile, error) {
 
 func (c *Config) whereHint() string {
 	if len(c.Files) == 0 {
-		return "no configuration file was found; config.toml.example shows what to write into ~/.config/x509-credential-helper/config.toml"
+		return "no configuration file was found; config.toml.example shows what to write into ~/.config/x509-credential-helper/config.toml; to try things first, run: x509-credential-helper sandbox"
 	}
 	return fmt.Sprintf("configuration was read from %s", strings.Join(c.Files, ", "))
 }

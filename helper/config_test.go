@@ -120,6 +120,7 @@ func TestConfigRefused(t *testing.T) {
 		{"pass phrases in a file", "[store]\npassphrases = \"file\"", []string{"store.passphrases"}, true},
 		{"relative runtime_dir", "[store]\nruntime_dir = \"run\"", []string{"store.runtime_dir"}, true},
 		{"not TOML", "[profile.bad\n", []string{"user.toml", "line 2"}, true},
+		{"not TOML, a pass word", "password = hunter", []string{"user.toml", "line 1", "expected value"}, true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -129,6 +130,9 @@ func TestConfigRefused(t *testing.T) {
 				t.Fatalf("got %v", err)
 			}
 			text := err.Error() + " " + AsError(err).Hint
+			if strings.Contains(text, "hunter") {
+				t.Errorf("%q repeats a pass word", text)
+			}
 			for _, m := range test.mention {
 				if !strings.Contains(text, m) {
 					t.Errorf("%q does not mention %s", text, m)
@@ -232,7 +236,13 @@ match = ["root://eos.cern.ch/secret"]
 limitd = true
 [profile.twin]
 backend = "test"
-match = ["davs://a.org"]`})
+match = ["davs://a.org"]
+[profile.torn]
+backend = "test"
+match = ["root://user:pass@eos.cern.ch", "root://eos.cern.ch/torn"]
+[profile."../../x"]
+backend = "test"
+match = ["root://eos.cern.ch/x"]`})
 	env := map[string]string{}
 	h := &Helper{Config: c, Getenv: func(k string) string { return env[k] }}
 	tests := []struct {
@@ -250,6 +260,8 @@ match = ["davs://a.org"]`})
 		{"URL", "", Selection{URL: "root://x.cern.ch//y"}, "cern", ""},
 		{"more literal labels", "", Selection{URL: "root://eos.cern.ch//y"}, "eos", ""},
 		{"a broken profile keeps its URLs", "", Selection{URL: "root://eos.cern.ch/secret/x"}, "", CodeNotConfigured},
+		{"and those beside a pattern that is none", "", Selection{URL: "root://eos.cern.ch/torn/x"}, "", CodeNotConfigured},
+		{"and under an impossible name", "", Selection{URL: "root://eos.cern.ch/x/y"}, "", CodeNotConfigured},
 		{"tie", "", Selection{URL: "davs://a.org/x"}, "", CodeNotConfigured},
 		{"no match, open default", "", Selection{URL: "davs://b.org/x"}, "open", ""},
 		{"unknown name", "", Selection{Profile: "cerm"}, "", CodeNotConfigured},
@@ -264,6 +276,10 @@ match = ["davs://a.org"]`})
 	_, err := c.Profile("cerm")
 	if AsError(err).Hint != `did you mean "cern"?` {
 		t.Errorf("suggestion: %q", AsError(err).Hint)
+	}
+	_, err = c.Profile("torn")
+	if text := err.Error(); strings.Contains(text, "pass") || !strings.Contains(text, "@eos.cern.ch") {
+		t.Errorf("a pass word in a pattern: %q", text)
 	}
 	_, err = h.choose(Selection{URL: "davs://a.org/x"})
 	if !strings.Contains(err.Error(), "cern") || !strings.Contains(err.Error(), "twin") {

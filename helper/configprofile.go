@@ -33,6 +33,9 @@ var commonKeys = []Key{
 	{"crl", KindString},
 }
 
+// ProfileKeys lists every key that a profile with that backend may have.
+func ProfileKeys(b Backend) []Key { return append(slices.Clone(commonKeys), b.Keys()...) }
+
 // newProfile judges one profile. What is wrong with it disables it alone.
 func newProfile(name string, table map[string]value, backends map[string]Backend, home string) *Profile {
 	p := &Profile{
@@ -53,14 +56,15 @@ func (p *Profile) fill(table map[string]value, backends map[string]Backend, home
 	for _, key := range slices.Sorted(maps.Keys(table)) {
 		p.file = table[key].file
 	}
+	badURLs := p.claimURLs(table)
 	if !isName(p.Name) {
 		return Errorf(CodeNotConfigured, "%s: %s cannot be the name of a profile: names are lower-case letters, digits and ._-", p.file, quoteName(p.Name))
 	}
 	if v, wrong := table[""]; wrong {
 		return Errorf(CodeNotConfigured, "%s: profile.%s must be a table", v.file, p.Name)
 	}
-	if err := p.claimURLs(table); err != nil {
-		return err
+	if badURLs != nil {
+		return badURLs
 	}
 	backend, keys, err := p.chooseBackend(table, backends)
 	if err != nil {
@@ -117,7 +121,7 @@ func (p *Profile) chooseBackend(table map[string]value, backends map[string]Back
 		return nil, nil, Errorf(CodeNotConfigured, "%s: profile.%s has the backend %s, which this version does not have", v.file, p.Name, quoteName(name)).
 			WithHint("backend is one of %s", strings.Join(names, ", "))
 	}
-	return backend, append(slices.Clone(commonKeys), backend.Keys()...), nil
+	return backend, ProfileKeys(backend), nil
 }
 
 func (p *Profile) wrong(key, file, what string) *Error {
@@ -176,15 +180,17 @@ func (p *Profile) setWord(key, word string) error {
 	return nil
 }
 
-func (p *Profile) setMatch(patterns []string) error {
+// setMatch takes all patterns that can be read and returns the first fault.
+func (p *Profile) setMatch(patterns []string) (fault error) {
 	for _, s := range patterns {
 		pattern, err := ParsePattern(s)
-		if err != nil {
-			return errors.New("has the pattern " + quoteName(s) + ": " + err.Error())
+		if err == nil {
+			p.Match = append(p.Match, pattern)
+		} else if fault == nil {
+			fault = errors.New("has the pattern " + quoteName(withoutUser(s)) + ": " + err.Error())
 		}
-		p.Match = append(p.Match, pattern)
 	}
-	return nil
+	return fault
 }
 
 func (p *Profile) setCADir(dir, home string) error {

@@ -38,9 +38,10 @@ func writeState(l *cache.EntryLock, s entryState) error {
 }
 
 // since is how long ago an instant was by the clock that no one can set; ok is
-// false for one of another boot.
+// false for one of another boot, and for one that is still to come.
 func since(now, then cache.Instant) (d time.Duration, ok bool) {
-	return now.Since - then.Since, now.Boot != "" && now.Boot == then.Boot
+	d = now.Since - then.Since
+	return d, d >= 0 && now.Boot != "" && now.Boot == then.Boot
 }
 
 // fetch lets one process at a time ask the backend. Whoever gets the lock
@@ -92,14 +93,15 @@ func sharedFailure(record []byte) *Error {
 }
 
 // isShared says whether the waiters would have met the same failure. What one
-// caller's deadline, interruption or silence caused is its own; a server that
-// does not answer is everybody's.
-func isShared(e *Error) bool {
+// caller's deadline, interruption or silence caused is its own, and so is what
+// a server says to a pass phrase that somebody typed; a server that does not
+// answer is everybody's.
+func isShared(e *Error, typed bool) bool {
 	switch e.Code {
 	case CodeCancelled, CodeBusy, CodeInteractionRequired, CodeKeyringLocked, CodeLifetimeUnavailable, CodeInternal:
 		return false
 	}
-	return true
+	return !typed || e.Retryable
 }
 
 // refreshAhead tries for a newer credential without making anybody wait: only
@@ -148,7 +150,7 @@ func (h *Helper) fetchLocked(ctx context.Context, w *wish, lock *cache.EntryLock
 	got, err := h.obtain(ctx, w)
 	if err != nil {
 		e := h.ended(ctx, err)
-		if isShared(e) && ctx.Err() == nil {
+		if isShared(e, w.typed) && ctx.Err() == nil {
 			if record, err := json.Marshal(e); err == nil {
 				_ = lock.Fail(record) // the waiters then find out themselves
 			}
@@ -170,7 +172,7 @@ func (h *Helper) fetchLocked(ctx context.Context, w *wish, lock *cache.EntryLock
 // ended, what the backend made of that does not matter.
 func (h *Helper) ended(ctx context.Context, err error) *Error {
 	e := h.coded(err)
-	if e.Code == CodeInternal || e.Retryable {
+	if e.Code == CodeInternal || e.Code == CodeCancelled || e.Retryable {
 		if errors.Is(ctx.Err(), context.Canceled) {
 			return Errorf(CodeCancelled, "cancelled")
 		}
@@ -213,10 +215,9 @@ func (h *Helper) keep(ctx context.Context, w *wish, got *verified, lock *cache.E
 
 // obtain takes the secret, starts the key, asks the backend and verifies. The
 // key is made while a human types and while the connection is set up: it is
-// nearly the whole cost of a miss.
-// The
-// secret's lock is held while the backend may use the secret, so that a wrong
-// one is sent once, whatever the callers asked for.
+// nearly the whole cost of a miss. The secret's lock is held while the backend
+// may use the secret, so that a wrong one is sent once, whatever the callers
+// asked for.
 func (h *Helper) obtain(ctx context.Context, w *wish) (*verified, error) {
 	var key *gsi.PendingKey
 	startKey := func() {

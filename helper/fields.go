@@ -57,16 +57,17 @@ func decodeString(raw json.RawMessage) (string, bool) {
 }
 
 // enum takes a string field with a fixed set of values, the first of which is
-// the default. An unknown value of an optional field counts as absent.
+// the default; "" as the first is none of them. An unknown value of an optional field counts as absent.
 func (f *fields) enum(name string, values ...string) string {
 	s, ok := f.str(name)
 	if !ok {
 		return values[0]
 	}
-	if !slices.Contains(values, s) {
+	known := slices.DeleteFunc(slices.Clone(values), func(v string) bool { return v == "" })
+	if !slices.Contains(known, s) {
 		if !slices.Contains(f.optional, name) {
 			f.fail(CodeUnsupportedFeature, "field %s has no value %s: this helper knows %s",
-				f.name(name), quoteName(s), strings.Join(values, ", "))
+				f.name(name), quoteName(s), strings.Join(known, ", "))
 		}
 		return values[0]
 	}

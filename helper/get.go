@@ -22,19 +22,21 @@ func (h *Helper) Get(ctx context.Context, r *GetRequest) (*GetAnswer, error) {
 	if err != nil {
 		return nil, h.coded(err)
 	}
-	a, err := h.get(h.withPrompts(ctx, r), w)
+	a, err := h.get(ctx, w)
 	if err != nil {
 		return nil, inProfile(h.coded(err), w.profile)
 	}
 	return a, nil
 }
 
-// get decides: cache or backend.
+// get decides: cache or backend. The keyring may ask only for what the caller
+// has to wait for.
 func (h *Helper) get(ctx context.Context, w *wish) (*GetAnswer, error) {
+	asking := h.withPrompts(ctx, w.request)
 	if w.request.Cache == CacheBypass {
-		return h.fetch(ctx, w)
+		return h.fetch(asking, w)
 	}
-	entry, err := h.lookUp(ctx, w)
+	entry, err := h.lookUp(asking, w)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +46,7 @@ func (h *Helper) get(ctx context.Context, w *wish) (*GetAnswer, error) {
 	if w.request.Cache == CacheOnly {
 		return nil, Errorf(CodeNotFound, "no credential that would do is in the cache")
 	}
-	return h.fetch(ctx, w)
+	return h.fetch(asking, w)
 }
 
 // hit answers from the cache. Past its refresh time one process looks for a
@@ -128,6 +130,9 @@ func (h *Helper) answer(w *wish, entry *cache.Entry, source string, warnings []W
 			Fingerprint:     info.Fingerprint,
 		},
 		Warnings: warnings,
+	}
+	if info.Limited && !w.limited {
+		a.Warnings = append(a.Warnings, Warning{"limited_unasked", "the server returned a limited proxy, which nobody asked for"})
 	}
 	for _, v := range info.VOMS {
 		a.Credential.VOMS = append(a.Credential.VOMS, VOMSAttributes{VO: v.VO, FQANs: v.FQANs, NotAfter: whole(v.NotAfter)})

@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"fmt"
 	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -94,6 +96,23 @@ func TestLifetimeUnavailable(t *testing.T) {
 	}
 }
 
+// TestLifetimeAsked: enough for the caller, whatever else is wished for.
+func TestLifetimeAsked(t *testing.T) {
+	for request, want := range map[string]int64{
+		`{"cache":"bypass"}`:                                     12 * 3600,
+		`{"cache":"bypass","lifetime":7200}`:                     7200,
+		`{"cache":"bypass","lifetime":7200,"min_lifetime":0}`:    7200,
+		`{"cache":"bypass","lifetime":600,"min_lifetime":1000}`:  1300,
+		`{"cache":"bypass","lifetime":1200,"min_lifetime":1000}`: 1300,
+	} {
+		w := newWorld(t, "")
+		w.storePass(t, "right")
+		if got := w.must(t, request).Credential.ExpiresIn; got != want {
+			t.Errorf("%s: %d s, want %d", request, got, want)
+		}
+	}
+}
+
 func TestLifetimeClippedIsAWarning(t *testing.T) {
 	w := newWorld(t, "")
 	w.storePass(t, "right")
@@ -135,6 +154,9 @@ func TestLimited(t *testing.T) {
 	a = w.must(t, `{"cache":"bypass"}`)
 	if !hasWarning(a, "limited_unasked") {
 		t.Errorf("a limited one that nobody asked for: %+v", a.Warnings)
+	}
+	if a = w.must(t, `{}`); a.Source != SourceCache || !hasWarning(a, "limited_unasked") || len(a.Warnings) != 1 {
+		t.Errorf("the same from the %s: %+v", a.Source, a.Warnings)
 	}
 }
 
@@ -232,6 +254,7 @@ func TestIdentity(t *testing.T) {
 	if _, err := w.Login(t.Context(), LoginRequest{}); err != nil {
 		t.Fatal(err)
 	}
+	w.must(t, `{"limited":true}`) // of Jane, in the cache
 	_, w.issuer.eec = makeCA(t, w.now, "Eve")
 	e := w.refused(t, `{"cache":"bypass"}`, CodeInvalidCredential)
 	if !strings.Contains(e.Message, "Jane") || !strings.Contains(e.Message, "Eve") {
@@ -242,6 +265,9 @@ func TestIdentity(t *testing.T) {
 	}
 	if a := w.must(t, `{}`); a.Credential.Identity != "/O=Lab/CN=Eve" {
 		t.Errorf("after a new login: %s", a.Credential.Identity)
+	}
+	if a := w.must(t, `{"limited":true}`); a.Credential.Identity != "/O=Lab/CN=Eve" {
+		t.Errorf("from the %s after a new login: %s", a.Source, a.Credential.Identity)
 	}
 }
 
@@ -358,6 +384,11 @@ func TestRefreshAhead(t *testing.T) {
 	}
 	w.now = first.Credential.RefreshAfter.Add(time.Second)
 	w.issuer.err = Errorf(CodeBackendUnavailable, "nobody there")
+	w.issuer.during = func(ctx context.Context) {
+		if end, ok := ctx.Deadline(); !ok || time.Until(end) > 5*time.Second {
+			t.Errorf("it may take until %v", end)
+		}
+	}
 	for range 3 {
 		if a := w.must(t, `{}`); a.Source != SourceCache {
 			t.Error("not served from the cache")
@@ -452,6 +483,260 @@ func TestRejected(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.must(t, `{}`)
+}
+
+// TestRejectedLater: what was refused long after its fetch was good once, and
+// ten minutes after two rejections the server is asked again.
+func TestRejectedLater(t *testing.T) {
+	w := newWorld(t, "")
+	w.storePass(t, "right")
+	for range 3 {
+		fingerprint := w.must(t, `{}`).Credential.Fingerprint
+		w.slept += 11 * time.Minute
+		if _, err := w.Erase(t.Context(), &EraseRequest{What: []string{"credential"}, Fingerprint: fingerprint, Rejected: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fingerprint := w.must(t, `{}`).Credential.Fingerprint
+	w.slept += 9 * time.Minute
+	if _, err := w.Erase(t.Context(), &EraseRequest{What: []string{"credential"}, Fingerprint: fingerprint, Rejected: true}); err != nil {
+		t.Fatal(err)
+	}
+	w.slept += 9 * time.Minute
+	w.refused(t, `{}`, CodeCredentialRejected)
+	w.slept += 2 * time.Minute
+	w.must(t, `{}`)
+}
+
+// TestRejectedTogether: the jobs that shared one credential reject it at the
+// same time. That is one rejection, and the credential that came after it is
+// not the one that they speak of.
+func TestRejectedTogether(t *testing.T) {
+	w := newWorld(t, "")
+	w.storePass(t, "right")
+	first := w.must(t, `{}`)
+	started, release := make(chan struct{}), make(chan struct{})
+	w.issuer.during = func(context.Context) { close(started); <-release }
+	fetched := make(chan *GetAnswer, 1)
+	go func() {
+		r := DefaultGetRequest()
+		r.Cache = CacheBypass
+		a, err := w.Get(t.Context(), r)
+		if err != nil {
+			t.Error(err)
+		}
+		fetched <- a
+	}()
+	<-started
+	var group sync.WaitGroup
+	for range 3 { // all have seen the first one in the cache, and wait for its lock
+		group.Go(func() {
+			r := &EraseRequest{What: []string{"credential"}, Fingerprint: first.Credential.Fingerprint, Rejected: true}
+			if a, err := w.Erase(t.Context(), r); err != nil || a.Erased.Credentials != 0 {
+				t.Errorf("what was replaced meanwhile: %+v, %v", a, err)
+			}
+		})
+	}
+	time.Sleep(200 * time.Millisecond)
+	w.issuer.during = nil
+	close(release)
+	second := <-fetched
+	group.Wait()
+	if a := w.must(t, `{"cache":"only"}`); a.Credential.Fingerprint != second.Credential.Fingerprint {
+		t.Error("the new one is gone")
+	}
+
+	lock, err := w.Cache.LockEntry(t.Context(), w.bindingOf(t, `{}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var erased atomic.Int64
+	for range 5 {
+		group.Go(func() {
+			r := &EraseRequest{What: []string{"credential"}, Fingerprint: second.Credential.Fingerprint, Rejected: true}
+			a, err := w.Erase(t.Context(), r)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			erased.Add(int64(a.Erased.Credentials))
+		})
+	}
+	time.Sleep(200 * time.Millisecond)
+	if err := lock.Close(); err != nil {
+		t.Fatal(err)
+	}
+	group.Wait()
+	if n := erased.Load(); n != 1 {
+		t.Errorf("erased %d times", n)
+	}
+	w.must(t, `{}`) // one rejection, not five
+}
+
+// TestTypedFailureIsItsOwn: what somebody mistyped at a login, or at a prompt,
+// is no failure of those who wait with the pass phrase that is stored.
+func TestTypedFailureIsItsOwn(t *testing.T) {
+	for _, login := range []bool{true, false} {
+		w := newWorld(t, "")
+		want := CodeInteractionRequired
+		if login {
+			w.storePass(t, "right")
+			want = ""
+		}
+		w.terminal.foreground, w.terminal.text = true, "wrong"
+		lock, err := w.Cache.LockSecret(t.Context(), "pass:v1:test:jane")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var group sync.WaitGroup
+		group.Go(func() { // has the entry, waits for the secret
+			var err error
+			if login {
+				_, err = w.Login(t.Context(), LoginRequest{Passphrase: []byte("wrong")})
+			} else {
+				r := DefaultGetRequest()
+				r.Interactive = InteractiveAuto
+				_, err = w.Get(t.Context(), r)
+			}
+			if code(err) != CodeAuthenticationFailed {
+				t.Errorf("login %v: got %v", login, err)
+			}
+		})
+		time.Sleep(200 * time.Millisecond)
+		group.Go(func() { // waits for the entry
+			if _, err := w.Get(t.Context(), DefaultGetRequest()); code(err) != want {
+				t.Errorf("login %v: who waited got %v (%s), want %q", login, err, code(err), want)
+			}
+		})
+		time.Sleep(200 * time.Millisecond)
+		if err := lock.Close(); err != nil {
+			t.Fatal(err)
+		}
+		group.Wait()
+	}
+}
+
+// TestForgetToolFiles: the plain files of a profile go with it, also where no
+// entry of the cache tells of them, and only they do.
+func TestForgetToolFiles(t *testing.T) {
+	const profile = "backend = \"test\"\nkey = \"p256\"\n"
+	w := newWorld(t, "default_profile = \"p\"\n[profile.p]\n"+profile+"[profile.p-2]\n"+profile+"[store]\ncredentials = \"none\"\n")
+	w.storePass(t, "right")
+	mine := w.must(t, `{"output":"path"}`)
+	other := w.must(t, `{"profile":"p-2","output":"path"}`)
+	if mine.StoredIn != "none" {
+		t.Fatalf("stored in %s", mine.StoredIn)
+	}
+	if _, err := w.Erase(t.Context(), &EraseRequest{What: []string{"passphrase"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(mine.Credential.Path); err != nil {
+		t.Errorf("erasing the pass phrase: %v", err)
+	}
+	if _, err := w.Logout(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(mine.Credential.Path); !os.IsNotExist(err) {
+		t.Errorf("after logout: %v", err)
+	}
+	if _, err := os.Stat(other.Credential.Path); err != nil {
+		t.Errorf("the neighbour's: %v", err)
+	}
+}
+
+// promptSeen notes whether the keyring was ever allowed to ask.
+type promptSeen struct {
+	cache.KeyStore
+	seen bool
+}
+
+func (p *promptSeen) Get(ctx context.Context, account string) ([]byte, error) {
+	p.seen = p.seen || strings.Contains(fmt.Sprint(ctx), "promptKey")
+	return p.KeyStore.Get(ctx, account)
+}
+
+// TestRefreshAheadIsQuiet: nobody is asked for a pass word of the keyring
+// because of a credential that is still good.
+func TestRefreshAheadIsQuiet(t *testing.T) {
+	w := newWorld(t, "default_profile = \"p\"\n[profile.p]\nbackend = \"test\"\nkey = \"p256\"\n[store]\ncredentials = \"runtime\"\n")
+	keys := &promptSeen{KeyStore: w.keys}
+	w.useKeys(keys)
+	w.storePass(t, "right")
+	w.terminal.foreground = true
+	first := w.must(t, `{"interactive":"auto"}`)
+	if !keys.seen {
+		t.Fatal("a fetch that somebody waits for may ask")
+	}
+	keys.seen = false
+	w.now = first.Credential.RefreshAfter.Add(time.Second)
+	if a := w.must(t, `{"interactive":"auto"}`); a.Source != SourceBackend || keys.seen {
+		t.Errorf("from the %s, asked %v", a.Source, keys.seen)
+	}
+}
+
+// TestNotShared: what a leader's own deadline caused is no failure of who waits
+// for it, and somebody at a login is there to try.
+func TestNotShared(t *testing.T) {
+	waiters := map[string]func(h *Helper) error{
+		"deadline": func(h *Helper) error { _, err := h.Get(t.Context(), DefaultGetRequest()); return err },
+		"login": func(h *Helper) error {
+			_, err := h.Login(t.Context(), LoginRequest{Passphrase: []byte("right")})
+			return err
+		},
+	}
+	for name, wait := range waiters {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, "")
+			w.storePass(t, "right")
+			second := *w.Helper // another process
+			second.Backends = map[string]Backend{"test": &issuer{eec: w.issuer.eec, clock: w.Clock, grant: 12 * time.Hour, pass: "right"}}
+			leads, begun := make(chan error, 1), make(chan struct{})
+			request := DefaultGetRequest()
+			if name == "deadline" {
+				request.Timeout = time.Second
+				w.issuer.during = func(ctx context.Context) { close(begun); <-ctx.Done() }
+			} else {
+				w.issuer.during = func(context.Context) { close(begun); time.Sleep(300 * time.Millisecond) }
+			}
+			w.issuer.err = Errorf(CodeBackendUnavailable, "nobody there")
+			go func() { _, err := w.Get(t.Context(), request); leads <- err }()
+			<-begun
+			if err := wait(&second); err != nil {
+				t.Errorf("who waited: %v", err)
+			}
+			if err := <-leads; err == nil {
+				t.Error("the leader succeeded")
+			}
+		})
+	}
+}
+
+// TestLateRefusal: a refusal is noted also where the caller's time was up when
+// it came, so that the next one does not send the same pass phrase.
+func TestLateRefusal(t *testing.T) {
+	w := newWorld(t, "default_profile = \"p\"\n[profile.p]\nbackend = \"test\"\nkey = \"p256\"\n[store]\ncredentials = \"runtime\"\n")
+	w.storePass(t, "right")
+	w.issuer.during = func(ctx context.Context) { <-ctx.Done() }
+	w.issuer.err = Errorf(CodeAuthenticationFailed, "not any more")
+	for range 2 {
+		w.refused(t, `{"timeout":1}`, CodeAuthenticationFailed)
+	}
+	if n := w.issuer.count(); n != 1 {
+		t.Errorf("%d attempts, want 1", n)
+	}
+}
+
+// TestClockSetBack: a credential that is not valid yet is not served; a new
+// one tells whether the clock is wrong.
+func TestClockSetBack(t *testing.T) {
+	w := newWorld(t, "")
+	w.storePass(t, "right")
+	w.must(t, `{}`)
+	w.now = w.now.Add(-10 * time.Minute)
+	w.refused(t, `{"cache":"only"}`, CodeNotFound)
+	if a := w.must(t, `{}`); a.Source != SourceBackend || a.Credential.NotBefore.After(w.now) {
+		t.Errorf("from the %s, not before %v at %v", a.Source, a.Credential.NotBefore, w.now)
+	}
 }
 
 func TestLogin(t *testing.T) {

@@ -128,6 +128,7 @@ type world struct {
 	terminal *fakeTerminal
 	keys     *cache.Memory
 	now      time.Time
+	slept    time.Duration // beside the time that really passes
 	dir      string
 }
 
@@ -178,9 +179,6 @@ func newWorld(t testing.TB, config string) *world {
 	clock := func() time.Time { return w.now }
 	_, eec := makeCA(t, w.now, "Jane")
 	w.issuer = &issuer{eec: eec, clock: clock, grant: 12 * time.Hour, pass: "right"}
-	sub := func(name string) func() (string, error) {
-		return func() (string, error) { return filepath.Join(w.dir, name), nil }
-	}
 	user := filepath.Join(w.dir, "config.toml")
 	if config == "" {
 		config = "default_profile = \"p\"\n[profile.p]\nbackend = \"test\"\nkey = \"p256\"\nca_dir = \"" + w.dir + "/none\"\n"
@@ -191,12 +189,8 @@ func newWorld(t testing.TB, config string) *world {
 	backends := map[string]Backend{"test": w.issuer}
 	c := LoadConfig(ConfigPaths{User: user}, backends, "")
 	w.Helper = &Helper{
-		Config:   c,
-		Backends: backends,
-		Cache: cache.New(cache.Options{
-			Credentials: c.Store.Credentials, Passphrases: c.Store.Passphrases,
-			CacheDir: sub("cache"), RuntimeDir: sub("run"), Keys: w.keys, Clock: clock,
-		}),
+		Config:     c,
+		Backends:   backends,
 		Clock:      clock,
 		Terminal:   w.terminal,
 		Identities: NewIdentities(filepath.Join(w.dir, "state")),
@@ -205,7 +199,38 @@ func newWorld(t testing.TB, config string) *world {
 		Version:    "test",
 		Seed:       "host:0",
 	}
+	w.useKeys(w.keys)
 	return w
+}
+
+// useKeys opens the cache with another keyring.
+func (w *world) useKeys(keys cache.KeyStore) {
+	sub := func(name string) func() (string, error) {
+		return func() (string, error) { return filepath.Join(w.dir, name), nil }
+	}
+	w.Cache = cache.New(cache.Options{
+		Credentials: w.Config.Store.Credentials, Passphrases: w.Config.Store.Passphrases,
+		CacheDir: sub("cache"), RuntimeDir: sub("run"), Keys: keys, Clock: w.Clock,
+		Boot: func() (cache.Instant, error) {
+			now, err := cache.BootInstant()
+			now.Since += w.slept
+			return now, err
+		},
+	})
+}
+
+// bindingOf is where the answer of a request is kept.
+func (w *world) bindingOf(t testing.TB, request string) cache.Binding {
+	t.Helper()
+	r, err := parseGet([]byte(request))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wish, err := w.newWish(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wish.binding
 }
 
 // storePass keeps the right pass phrase.

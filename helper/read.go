@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -135,7 +136,7 @@ func parseObject(data []byte) (map[string]json.RawMessage, error) {
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
-	if err := checkValue(dec, "", 0); err != nil {
+	if err := checkValue(dec, nil, 0); err != nil {
 		return nil, err
 	}
 	var fields map[string]json.RawMessage
@@ -148,8 +149,9 @@ func parseObject(data []byte) (map[string]json.RawMessage, error) {
 	return fields, nil
 }
 
-// checkValue walks one value and refuses duplicate keys and deep nesting.
-func checkValue(dec *json.Decoder, path string, depth int) error {
+// checkValue walks one value and refuses duplicate keys and deep nesting. The
+// path is put together only where it is told: it can be half the request.
+func checkValue(dec *json.Decoder, path []string, depth int) error {
 	if depth > maxDepth {
 		return Errorf(CodeInvalidRequest, "the request is nested deeper than %d levels", maxDepth)
 	}
@@ -170,9 +172,9 @@ func checkValue(dec *json.Decoder, path string, depth int) error {
 				return notJSON(err)
 			}
 			name := key.(string)
-			inner = join(path, name)
+			inner = append(path, name)
 			if seen[name] {
-				return Errorf(CodeInvalidRequest, "field %s is given twice", quoteName(inner))
+				return Errorf(CodeInvalidRequest, "field %s is given twice", quoteName(strings.Join(inner, ".")))
 			}
 			seen[name] = true
 		}

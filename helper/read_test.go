@@ -3,6 +3,7 @@ package helper
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -117,6 +118,27 @@ func TestParseObject(t *testing.T) {
 	}
 	if f, err := parseObject([]byte(`{"a":{"x":1},"b":[{"x":1},{"x":2}]}`)); err != nil || len(f) != 2 {
 		t.Errorf("equal names in different objects: got %v, %v", f, err)
+	}
+}
+
+// TestParseObjectCost: the names of what is outside are not copied for every
+// name inside.
+func TestParseObjectCost(t *testing.T) {
+	var in strings.Builder
+	in.WriteString(`{"` + strings.Repeat("a", MaxRequest/2) + `":{"x":0`)
+	for i := range 50_000 {
+		fmt.Fprintf(&in, `,"%x":1`, i)
+	}
+	in.WriteString("}}")
+	if in.Len() > MaxRequest {
+		t.Fatalf("%d bytes", in.Len())
+	}
+	start := time.Now()
+	if _, err := parseObject([]byte(in.String())); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(start); took > 2*time.Second {
+		t.Errorf("took %v", took)
 	}
 }
 

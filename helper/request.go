@@ -159,11 +159,10 @@ func (f *fields) client() (client Client) {
 }
 
 func (f *fields) selection() (s Selection) {
-	s.Profile, _ = f.str("profile")
-	if s.Profile != "" && !isName(s.Profile) {
+	var given bool
+	if s.Profile, given = f.str("profile"); given && !isName(s.Profile) {
 		f.fail(CodeInvalidRequest, "field \"profile\" is no name of a profile: %s", quoteName(s.Profile))
 	}
-	var given bool
 	if s.URL, given = f.str("url"); given {
 		if _, err := parseURL(s.URL); err != nil {
 			f.fail(CodeInvalidRequest, "field \"url\": %w", err)
@@ -270,9 +269,12 @@ func parseErase(data []byte) (*EraseRequest, error) {
 			f.fail(CodeUnsupportedFeature, "field \"what\" has no value %s", quoteName(w))
 		}
 	}
-	r.Fingerprint, _ = f.str("fingerprint")
-	if r.Fingerprint != "" && !isFingerprint(r.Fingerprint) {
+	var given bool
+	if r.Fingerprint, given = f.str("fingerprint"); given && !isFingerprint(r.Fingerprint) {
 		f.fail(CodeInvalidRequest, "field \"fingerprint\" must be sha256: and 64 hexadecimal digits")
+	}
+	if given && !slices.Contains(r.What, "credential") && !slices.Contains(r.What, "all") {
+		f.fail(CodeInvalidRequest, "field \"fingerprint\" names a credential, and none is to be erased")
 	}
 	r.Rejected = f.enum("reason", "", "rejected") == "rejected"
 	if r.Rejected && r.Fingerprint == "" {

@@ -62,6 +62,7 @@ func TestParseGetRefuses(t *testing.T) {
 		{`{"version":1e0}`, CodeInvalidRequest, `"version"`},
 		{`{"profile":1}`, CodeInvalidRequest, `"profile"`},
 		{`{"profile":null}`, CodeInvalidRequest, `"profile"`},
+		{`{"profile":""}`, CodeInvalidRequest, `"profile"`},
 		{`{"profile":"../../x"}`, CodeInvalidRequest, `"profile"`},
 		{`{"profile":"Atlas"}`, CodeInvalidRequest, `"profile"`},
 		{`{"min_lifetime":-1}`, CodeInvalidRequest, `"min_lifetime"`},
@@ -148,13 +149,16 @@ func TestParseErase(t *testing.T) {
 		`{"what":["everything"]}`:       CodeUnsupportedFeature,
 		`{"reason":"rejected"}`:         CodeInvalidRequest,
 		`{"reason":"bored"}`:            CodeUnsupportedFeature,
+		`{"reason":""}`:                 CodeUnsupportedFeature,
 		`{"fingerprint":"sha1:00"}`:     CodeInvalidRequest,
+		`{"fingerprint":""}`:            CodeInvalidRequest, // not: every credential
 		`{"fingerprint":"sha256:ZZ"}`:   CodeInvalidRequest,
 		`{"min_lifetime":1}`:            CodeUnsupportedFeature,
 		`{"version":1,"version":1}`:     CodeInvalidRequest,
 		`{"optional":"x"}`:              CodeInvalidRequest,
 		`{"profile":"x","profile":"y"}`: CodeInvalidRequest,
 	}
+	bad[`{"what":["passphrase"],"fingerprint":"`+fp+`"}`] = CodeInvalidRequest // it would be dropped
 	for in, want := range bad {
 		if _, err := parseErase([]byte(in)); code(err) != want {
 			t.Errorf("%s: got %v; want %s", in, err, want)

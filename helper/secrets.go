@@ -47,7 +47,7 @@ func (h *Helper) takeSecrets(ctx context.Context, w *wish, asking func()) (*held
 
 func (s *heldSecrets) find(ctx context.Context, ref *SecretRef) error {
 	if s.w.given != nil {
-		s.primary = s.w.given.value
+		s.primary, s.w.typed = s.w.given.value, true
 		return checkRef(ref, s.primary)
 	}
 	value, err := s.lock.Get(ctx)
@@ -80,6 +80,7 @@ func (s *heldSecrets) ask(ctx context.Context, ref *SecretRef) error {
 		return s.h.loginAction(e, s.w.profile.Name)
 	}
 	s.asking()
+	s.w.typed = true
 	value, err := s.h.readSecret(ctx, ref, s.w.request.Client)
 	s.primary = value
 	return err

@@ -99,22 +99,39 @@ func (h *Helper) eraseCredentials(ctx context.Context, p *Profile, r *EraseReque
 		if e.Binding.Profile != p.Name || r.Fingerprint != "" && r.Fingerprint != e.Fingerprint {
 			continue
 		}
-		if err := h.eraseEntry(ctx, e, r); err != nil {
+		gone, err := h.eraseEntry(ctx, e, r)
+		if err != nil {
 			return n, h.storage(err)
 		}
-		n++
+		if gone {
+			n++
+		}
 	}
-	return n, nil
+	if r.Fingerprint == "" { // also those whose entry is gone, or never was
+		err = h.Cache.RemoveToolFiles(p.Name)
+	}
+	return n, h.storage(err)
 }
 
 // eraseEntry drops one credential and the file that tools were given. That a
-// server refused it is remembered beside the entry's lock.
-func (h *Helper) eraseEntry(ctx context.Context, e *cache.Entry, r *EraseRequest) error {
+// server refused it is remembered beside the entry's lock. If it was another
+// credential that was meant, because somebody was quicker, it stays: the jobs
+// that share one reject it together, and its successor has done nothing.
+func (h *Helper) eraseEntry(ctx context.Context, e *cache.Entry, r *EraseRequest) (gone bool, err error) {
 	lock, err := h.Cache.LockEntry(ctx, e.Binding)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer lock.Close()
+	if r.Fingerprint != "" {
+		now, err := h.Cache.Get(ctx, e.Binding)
+		if errors.Is(err, cache.ErrNotFound) || err == nil && now.Fingerprint != r.Fingerprint {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+	}
 	if r.Rejected {
 		state, now := readState(lock), h.Cache.Now()
 		if ago, ok := since(now, state.Began); !ok || ago >= rejectionPause {
@@ -123,14 +140,14 @@ func (h *Helper) eraseEntry(ctx context.Context, e *cache.Entry, r *EraseRequest
 		state.Rejections++
 		state.RejectedAt = now
 		if err := writeState(lock, state); err != nil {
-			return err
+			return false, err
 		}
 	}
 	if err := h.Cache.Delete(ctx, e.Binding); err != nil {
-		return err
+		return false, err
 	}
 	b := e.Binding
-	return h.Cache.RemoveToolFile(cache.ToolFileName(b.Profile, e.Identity, b.VOMS, b.Limited, b.Key))
+	return true, h.Cache.RemoveToolFile(cache.ToolFileName(b.Profile, e.Identity, b.VOMS, b.Limited, b.Key))
 }
 
 func (h *Helper) eraseSecret(ctx context.Context, ref SecretRef) (bool, error) {

@@ -204,6 +204,25 @@ func checkPort(port string, given bool) error {
 	return nil
 }
 
+// hasDots looks for dot segments also behind encoded slashes: servers decode
+// those before they walk.
+func hasDots(seg string) bool {
+	return slices.ContainsFunc(strings.Split(seg, "/"), func(s string) bool { return s == "." || s == ".." })
+}
+
+// withoutUser drops what stands before a host's "@", which may be a pass word.
+func withoutUser(s string) string {
+	at := strings.LastIndexByte(s, '@')
+	if at < 0 {
+		return s
+	}
+	scheme, _, ok := strings.Cut(s[:at], "://")
+	if !ok {
+		return "…" + s[at:]
+	}
+	return scheme + "://…" + s[at:]
+}
+
 // parsePath splits before it decodes, so that an encoded slash stays inside
 // its segment.
 func parsePath(s string) ([]string, error) {
@@ -216,7 +235,7 @@ func parsePath(s string) ([]string, error) {
 		switch {
 		case seg == "":
 			continue
-		case seg == "." || seg == "..":
+		case hasDots(seg):
 			return nil, errors.New(`the path of the URL contains a segment "." or ".."`)
 		case strings.ContainsFunc(seg, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\\' }):
 			return nil, errors.New("the URL contains an encoded backslash or control character")

@@ -67,6 +67,7 @@ func TestURLRefused(t *testing.T) {
 		"root://h/\x00", "root://h/\n", "root://h/%00", "root://h/%0a", "root://h\t/x",
 		"root://h%2eevil/x", "root://%68/x",
 		"root://h/../x", "root://h/./x", "root://h/a/..", "root://h/%2e%2e/x", "root://h/.%2E/x", "root://h/%2e/x",
+		"root://h/..%2fx", "root://h/a%2f..%2Fb", "root://h/a%2F.", "root://h/a%2f%2e%2e",
 		"root://h/%zz", "root://h/%2", "root://h..x/", "root://.h/", "root://hö.de/",
 		"root://h:0/", "root://h:65536/", "root://h:01094/", "root://h:+1/", "root://h:/", "root://h:10:20/", "root://h:x/",
 		"https://[::1/", "https://[::1]x/", "https://[1.2.3.4]/", "https://::1/",

@@ -89,9 +89,6 @@ func (h *Helper) checkContent(w *wish, chain []*x509.Certificate, v *verified) e
 			w.profile.Name, CleanText(w.identity), CleanText(v.info.Identity)).
 			WithHint("if that is right, run: x509-credential-helper login %s", w.profile.Name)
 	}
-	if v.info.Limited && !w.limited {
-		v.warn("limited_unasked", "the server returned a limited proxy, which nobody asked for")
-	}
 	granted := v.info.NotAfter.Sub(h.Clock())
 	if granted < w.lifetime-lifetimeTolerance {
 		v.warn("lifetime_clipped", "asked for "+span(w.lifetime)+", the server granted "+span(granted))

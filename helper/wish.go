@@ -24,6 +24,7 @@ type wish struct {
 	started  cache.Instant // of this call: shared failures and fetches are later
 
 	given *givenSecret // of login: the pass phrase to try
+	typed bool         // the secret came from a human, for this call alone
 }
 
 // givenSecret is a pass phrase that did not come from the keyring.
