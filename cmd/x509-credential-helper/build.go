@@ -1,0 +1,110 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/x509-credential-helper/x509-credential-helper/backends/myproxy"
+	"github.com/x509-credential-helper/x509-credential-helper/cache"
+	"github.com/x509-credential-helper/x509-credential-helper/helper"
+	"github.com/x509-credential-helper/x509-credential-helper/internal/safefile"
+	"github.com/x509-credential-helper/x509-credential-helper/internal/term"
+)
+
+// newHelper puts the rooms together. It reads the configuration, unless the
+// verb needs none; the keyring and the network wait until they are needed.
+func (p *process) newHelper(verb string) *helper.Helper {
+	home := p.home()
+	backends := map[string]helper.Backend{
+		myproxy.Name: myproxy.New(myproxy.Options{Getenv: p.getenv, Home: home, Clock: time.Now}),
+	}
+	config := &helper.Config{}
+	if verb != "capabilities" {
+		config = helper.LoadConfig(helper.DefaultConfigPaths(p.getenv, home), backends, home)
+	}
+	return &helper.Helper{
+		Config:     config,
+		Backends:   backends,
+		Cache:      p.newCache(config, home),
+		Clock:      time.Now,
+		Terminal:   term.New(),
+		Identities: helper.NewIdentities(helper.StateDir(p.getenv, home)),
+		Getenv:     p.getenv,
+		Program:    program(),
+		Version:    version(),
+		Seed:       seed(),
+		Notify:     p.notify,
+	}
+}
+
+func (p *process) newCache(config *helper.Config, home string) *cache.Cache {
+	return cache.New(cache.Options{
+		Credentials: config.Store.Credentials,
+		Passphrases: config.Store.Passphrases,
+		CacheDir:    func() (string, error) { return cacheDir(p.getenv, home) },
+		RuntimeDir:  func() (string, error) { return safefile.RuntimeDir(config.Store.RuntimeDir, p.getenv) },
+		Keys:        cache.NewKeyring(cache.KeyringOptions{UID: os.Getuid()}),
+		Clock:       time.Now,
+	})
+}
+
+// home is the user's home directory, or "" if there is none: containers run
+// with uids that nobody knows.
+func (p *process) home() string {
+	variable := "HOME"
+	if runtime.GOOS == "windows" {
+		variable = "USERPROFILE"
+	}
+	if dir := p.getenv(variable); dir != "" {
+		return dir
+	}
+	if u, err := user.Current(); err == nil {
+		return u.HomeDir
+	}
+	return ""
+}
+
+// cacheDir is where the XDG base directories, or the system's own rules, put
+// what may be lost. The entries in it are sealed.
+func cacheDir(getenv func(string) string, home string) (string, error) {
+	const own = "x509-credential-helper"
+	if dir := getenv("XDG_CACHE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, own), nil
+	}
+	if runtime.GOOS == "windows" {
+		if dir := getenv("LOCALAPPDATA"); filepath.IsAbs(dir) {
+			return filepath.Join(dir, own, "cache"), nil
+		}
+	}
+	if !filepath.IsAbs(home) {
+		return "", errors.New("there is no home directory for the cache: set HOME or XDG_CACHE_HOME")
+	}
+	if runtime.GOOS == "darwin" {
+		return filepath.Join(home, "Library", "Caches", own), nil
+	}
+	return filepath.Join(home, ".cache", own), nil
+}
+
+// program is the absolute path of this program, for commands that callers may
+// offer to run.
+func program() string {
+	path, err := os.Executable()
+	if err != nil {
+		return name
+	}
+	return path
+}
+
+// seed makes refresh times differ between hosts and users.
+func seed() string {
+	host, _ := os.Hostname() // without one the uid has to do
+	return fmt.Sprintf("%s %d", host, os.Getuid())
+}
+
+// notify tells people what is waited for.
+func (p *process) notify(text string) { _, _ = fmt.Fprintln(p.stderr, text) }

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/x509-credential-helper/x509-credential-helper/helper"
+)
+
+func (p *process) helpCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "help",
+		Usage:     "explain a command",
+		ArgsUsage: "[COMMAND]",
+		Category:  forPeople,
+		Action: func(c *cli.Context) error {
+			if err := atMost(c, 1); err != nil {
+				return err
+			}
+			if c.NArg() == 0 {
+				return writeHelp(p.stdout, c.App, nil)
+			}
+			command := c.App.Command(c.Args().First())
+			if command == nil {
+				return usagef("run: "+name+" help", "%q is no command", helper.CleanText(c.Args().First()))
+			}
+			return writeHelp(p.stdout, c.App, command)
+		},
+	}
+}
+
+// writeHelp explains one command, or lists all of them.
+func writeHelp(w io.Writer, app *cli.App, command *cli.Command) error {
+	var b strings.Builder
+	if command == nil {
+		listCommands(&b, app)
+	} else {
+		explain(&b, command)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func listCommands(b *strings.Builder, app *cli.App) {
+	fmt.Fprintf(b, "%s gives grid tools X.509 proxies and keeps what\nis secret in the keyring of your system.\n", name)
+	for _, category := range []string{forPeople, forTools} {
+		fmt.Fprintf(b, "\n%s:\n", category)
+		for _, c := range app.Commands {
+			if c.Category == category {
+				fmt.Fprintf(b, "  %-13s %s\n", c.Name, c.Usage)
+			}
+		}
+	}
+	fmt.Fprintf(b, "\nFirst steps:\n"+
+		"  %[1]s sandbox               something to try it with\n"+
+		"  %[1]s login                 get a proxy\n"+
+		"  %[1]s exec -- gfal-ls URL   use it\n"+
+		"  %[1]s help COMMAND          more about a command\n", name)
+}
+
+func explain(b *strings.Builder, c *cli.Command) {
+	options := ""
+	if len(c.Flags) > 0 {
+		options = " [OPTION]..."
+	}
+	args := c.ArgsUsage
+	if args != "" {
+		args = " " + args
+	}
+	fmt.Fprintf(b, "%s %s: %s\n\nUsage: %s %s%s%s\n", name, c.Name, c.Usage, name, c.Name, options, args)
+	if c.Description != "" {
+		fmt.Fprintf(b, "\n%s\n", c.Description)
+	}
+	if len(c.Flags) > 0 {
+		b.WriteString("\nOptions:\n")
+	}
+	for _, f := range c.Flags {
+		doc := f.(cli.DocGenerationFlag)
+		placeholder, usage := placeholder(doc)
+		fmt.Fprintf(b, "  %-22s %s\n", "--"+f.Names()[0]+placeholder, usage)
+	}
+}
+
+// placeholder takes the word in backquotes out of an option's text, as package
+// flag does: "use `PROFILE`".
+func placeholder(f cli.DocGenerationFlag) (word, usage string) {
+	usage = f.GetUsage()
+	before, rest, ok := strings.Cut(usage, "`")
+	if !ok {
+		return "", usage
+	}
+	word, after, _ := strings.Cut(rest, "`")
+	return " " + word, before + word + after
+}
+
+// verbCommands are the verbs of the protocol as the help shows them; they are
+// answered before anything here is looked at.
+func verbCommands() []*cli.Command {
+	verb := func(name, usage, description string) *cli.Command {
+		return &cli.Command{Name: name, Usage: usage, Category: forTools, ArgsUsage: "< REQUEST", Description: description}
+	}
+	return []*cli.Command{
+		verb("get", "a credential, from the cache or from a server",
+			`  echo '{}' | `+name+` get
+  echo '{"profile":"atlas","min_lifetime":3600,"output":"path"}' | `+name+` get
+
+Fields of the request, all optional: profile, url, min_lifetime, lifetime, voms,
+limited, cache ("prefer", "only", "bypass"), output ("pem", "path"), interactive
+("never", "auto"), timeout, optional, client, version. Durations are in seconds.`),
+		verb("store", "keep a secret in the keyring",
+			`  printf '{"secret":{"kind":"passphrase","value":"%s"}}' "$p" | `+name+` store
+
+Fields of the request: profile, url, secret. Nothing is tried; login does that.`),
+		verb("erase", "forget credentials and secrets",
+			`  echo '{"what":["all"]}' | `+name+` erase
+
+Fields of the request: profile, url, what ("credential", "passphrase", "all"),
+fingerprint, and reason ("rejected") if a server refused that credential.`),
+		verb("list", "what is in the cache, without secrets", "  "+name+" list < /dev/null"),
+		verb("capabilities", "what this helper can do",
+			"  "+name+" capabilities\n\nIt needs no configuration, no keyring and no network."),
+	}
+}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/x509-credential-helper/x509-credential-helper/helper"
+)
+
+func states() []helper.ProfileStatus {
+	end := time.Date(2026, 11, 22, 7, 0, 0, 0, time.UTC)
+	dn := "/DC=org/DC=terena/DC=tcs/C=NL/O=Nikhef/CN=Jane Doe jane@example.org"
+	return []helper.ProfileStatus{
+		{Profile: "atlas", Default: true, State: helper.StateValid, Identity: dn, VOMS: []string{"atlas:/atlas/Role=production"},
+			NotAfter: &end, ExpiresIn: 43021, Lifetime: 43200, StoredIn: "keyring", Passphrase: "keyring"},
+		{Profile: "dteam", State: helper.StateValid, Identity: dn, Limited: true, VOMS: []string{"dteam"},
+			NotAfter: &end, ExpiresIn: 1799, Lifetime: 43200, StoredIn: "runtime", Passphrase: "none"},
+		{Profile: "old", State: helper.StateExpired, Identity: dn, ExpiresIn: -9000, Lifetime: 43200, StoredIn: "keyring", Passphrase: "keyring"},
+		{Profile: "new", State: helper.StateNone, Passphrase: "none"},
+		{Profile: "locked", State: helper.StateError, Passphrase: "unknown",
+			Error: helper.Errorf(helper.CodeKeyringLocked, "the keyring is locked").WithHint("unlock it and try again")},
+	}
+}
+
+// TestTable compares with testdata/status: an 80 column terminal with Unicode
+// and colours, and a file in the C locale. UPDATE_GOLDEN=1 writes them anew.
+func TestTable(t *testing.T) {
+	for file, table := range map[string]table{
+		"status-terminal.golden": {style: style{color: true, unicode: true}, width: 80},
+		"status-file.golden":     {},
+	} {
+		got := table.render(states())
+		path := filepath.Join("testdata", file)
+		if os.Getenv("UPDATE_GOLDEN") != "" {
+			if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got != string(want) {
+			t.Errorf("%s: got\n%s\nexpected\n%s", file, got, want)
+		}
+	}
+}
+
+// TestTableWidth: where a terminal is wide enough a profile is one line, and no
+// terminal hides a part of an identity.
+func TestTableWidth(t *testing.T) {
+	for _, tc := range []struct{ width, lines int }{{0, 3}, {40, 7}, {80, 7}, {200, 3}} {
+		text := table{style: style{unicode: true}, width: tc.width}.render(states()[:2])
+		if n := strings.Count(text, "\n"); n != tc.lines {
+			t.Errorf("width %d: %d lines, expected %d:\n%s", tc.width, n, tc.lines, text)
+		}
+		if n := strings.Count(text, states()[0].Identity); n != 2 {
+			t.Errorf("width %d: the identity shows %d times, expected twice:\n%s", tc.width, n, text)
+		}
+	}
+}
+
+// TestBar: what lives shows at least one cell, what is new shows all.
+func TestBar(t *testing.T) {
+	for _, tc := range []struct {
+		left, life int64
+		want       string
+	}{
+		{1, 43200, "#........."}, {43200, 43200, "##########"}, {21600, 43200, "#####....."},
+		{50000, 43200, "##########"}, {10, 0, "#........."},
+	} {
+		if got := (table{}).bar(tc.left, tc.life); got != tc.want {
+			t.Errorf("%d of %d: %s, expected %s", tc.left, tc.life, got, tc.want)
+		}
+	}
+}
+
+func TestSpan(t *testing.T) {
+	for seconds, want := range map[int64]string{
+		-1: "0 s", 0: "0 s", 59: "59 s", 60: "1 min", 61: "1 min 1 s", 3599: "59 min 59 s", 3600: "1 h",
+		43199: "12 h", 43021: "11 h 57 min", 172799: "48 h", 172800: "2 d", 180000: "2 d 2 h", 864000: "10 d",
+	} {
+		if got := span(seconds); got != want {
+			t.Errorf("%d: %q, expected %q", seconds, got, want)
+		}
+	}
+}
+
+// TestStyle: colours need a terminal, and NO_COLOR wins.
+func TestStyle(t *testing.T) {
+	file, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for _, tc := range []struct {
+		env  []string
+		want style
+	}{
+		{nil, style{}},
+		{[]string{"LANG=en_US.UTF-8"}, style{unicode: true}},
+		{[]string{"LANG=en_US.utf8"}, style{unicode: true}},
+		{[]string{"LANG=en_US.UTF-8", "LC_ALL=C"}, style{}},
+	} {
+		p := &process{environ: tc.env, stdout: file}
+		if got := p.style(); got != tc.want {
+			t.Errorf("%q: %+v, expected %+v", tc.env, got, tc.want)
+		}
+	}
+}
