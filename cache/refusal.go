@@ -14,8 +14,10 @@ import (
 	"github.com/x509-credential-helper/x509-credential-helper/internal/secret"
 )
 
-// Refusal is a server's no to a secret that has not changed since.
+// Refusal is a server's no to a secret that has not changed since, or its
+// silence.
 type Refusal struct {
+	Unheard    bool          // no answer was heard, and that more than once
 	RetryAfter time.Duration // how long to leave the server alone
 	Server     string
 	Message    string // the server's words
@@ -42,6 +44,7 @@ type refusal struct {
 	Message string  `json:"message"`
 	At      Instant `json:"at"`
 	Count   int     `json:"count"`
+	Unheard bool    `json:"unheard,omitempty"` // sent, and no answer heard yet
 }
 
 func parseRefusal(data []byte) *refusal {
@@ -53,9 +56,17 @@ func parseRefusal(data []byte) *refusal {
 }
 
 // wait is how long the same secret is not sent after the last of the refusals.
+// A first silence does not count: networks break.
 func (r *refusal) wait() time.Duration {
+	count := r.Count
+	if r.Unheard {
+		count--
+	}
+	if count == 0 {
+		return 0
+	}
 	wait := firstWait
-	for n := 1; n < r.Count && wait < lastWait; n++ {
+	for n := 1; n < count && wait < lastWait; n++ {
 		wait *= 2
 	}
 	return min(wait, lastWait)
@@ -81,22 +92,39 @@ func (l *SecretLock) Refused(ctx context.Context, s secret.Secret) (*Refusal, er
 	if !same || err != nil {
 		return nil, err
 	}
-	return &Refusal{RetryAfter: left, Server: r.Server, Message: r.Message}, nil
+	return &Refusal{RetryAfter: left, Server: r.Server, Message: r.Message, Unheard: r.Unheard}, nil
+}
+
+// Try records that s is about to be sent. If no answer is heard, because the
+// caller's time ran out or the process was killed, the record stays: the server
+// may have heard and refused it all the same. Refuse or Accept replace it.
+func (l *SecretLock) Try(ctx context.Context, s secret.Secret, server string) error {
+	return l.note(ctx, s, &refusal{Server: server, Unheard: true})
 }
 
 // Refuse records that a server refused s.
 func (l *SecretLock) Refuse(ctx context.Context, s secret.Secret, server, message string) error {
+	return l.note(ctx, s, &refusal{Server: server, Message: message})
+}
+
+// note writes a record. What is known of the same secret counts on; an attempt
+// that Try has counted is not counted again.
+func (l *SecretLock) note(ctx context.Context, s secret.Secret, r *refusal) error {
 	old, err := l.load()
 	if err != nil {
 		return err
 	}
-	r := &refusal{V: 1, Server: clip(server), Message: clip(message), At: l.c.Now(), Count: 1}
+	r.V, r.At, r.Count = 1, l.c.Now(), 1
+	r.Server, r.Message = clip(r.Server), clip(r.Message)
 	if old != nil {
 		same, err := l.matches(ctx, old, s)
 		if err != nil {
 			return err
 		}
-		if same {
+		switch {
+		case same && old.Unheard && !r.Unheard:
+			r.Count = old.Count
+		case same:
 			r.Count = min(old.Count, 100) + 1
 		}
 	}

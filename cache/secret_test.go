@@ -159,6 +159,39 @@ func TestRefusalStays(t *testing.T) {
 	}
 }
 
+// TestTry: an attempt whose answer nobody heard may have been refused. One is
+// forgiven, more of them wait like refusals, and a refusal that is heard after
+// its Try is not counted twice.
+func TestTry(t *testing.T) {
+	w := newWorld(t, Keyring, Keyring)
+	pass, other := secret.Secret("open barley"), secret.Secret("open sesame")
+	l := lockSecret(t, w)
+	check := func(want time.Duration, unheard bool, what string) {
+		t.Helper()
+		r, err := l.Refused(t.Context(), pass)
+		must(t, err)
+		if want == 0 && r != nil || want != 0 && (r == nil || r.RetryAfter != want || r.Unheard != unheard) {
+			t.Errorf("%s: got %+v, want %v", what, r, want)
+		}
+	}
+	must(t, l.Try(t.Context(), pass, "px"))
+	check(0, true, "one silence")
+	must(t, l.Try(t.Context(), pass, "px"))
+	check(time.Minute, true, "two")
+	must(t, l.Try(t.Context(), pass, "px"))
+	check(2*time.Minute, true, "three")
+	must(t, l.Try(t.Context(), other, "px"))
+	check(0, true, "another secret since")
+
+	must(t, l.Accept())
+	must(t, l.Try(t.Context(), pass, "px"))
+	must(t, l.Refuse(t.Context(), pass, "px", "no"))
+	check(time.Minute, false, "a refusal that was heard")
+	must(t, l.Try(t.Context(), pass, "px"))
+	must(t, l.Refuse(t.Context(), pass, "px", "no"))
+	check(2*time.Minute, false, "a second one")
+}
+
 func TestRefusalCleared(t *testing.T) {
 	w := newWorld(t, Keyring, Keyring)
 	wrong := secret.Secret("open barley")

@@ -94,6 +94,9 @@ type Spec struct {
 	CSR func(ctx context.Context) ([]byte, error)
 	// Secrets are those that Target named.
 	Secrets Secrets
+	// Sending is called once, right before the first secret goes to a server
+	// that is known to be the right one. Its error ends the attempt.
+	Sending func(ctx context.Context) error
 	// Trust is the profile's directory of trust anchors, opened at the first
 	// call, and how strictly to read it.
 	Trust        func() (*gsi.TrustDir, error)

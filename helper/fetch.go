@@ -238,6 +238,7 @@ func (h *Helper) obtain(ctx context.Context, w *wish) (*verified, error) {
 		VOMS:         w.voms,
 		Limited:      w.limited,
 		Secrets:      secrets,
+		Sending:      secrets.sending,
 		Trust:        h.trustOpener(w.profile),
 		TrustOptions: w.profile.Trust,
 	}

@@ -321,6 +321,38 @@ func TestRefusedPassphrase(t *testing.T) {
 	}
 }
 
+// TestUnheard: a server that takes the pass phrase and does not answer may have
+// refused it. One silence is forgiven; after that the same pass phrase waits.
+func TestUnheard(t *testing.T) {
+	w := newWorld(t, "")
+	w.storePass(t, "right")
+	w.issuer.deaf = true
+	w.refused(t, `{"timeout":1}`, CodeTimeout)
+	w.refused(t, `{"timeout":1}`, CodeTimeout)
+	for range 3 {
+		e := w.refused(t, `{"timeout":1}`, CodeRateLimited)
+		if e.RetryAfter <= 0 || e.RetryAfter > 60 || !e.Retryable {
+			t.Errorf("got %+v", e)
+		}
+	}
+	if n := w.issuer.count(); n != 2 {
+		t.Errorf("%d attempts, want 2", n)
+	}
+	w.issuer.deaf = false
+	w.storePass(t, "right")
+	w.must(t, `{}`)
+
+	// An answer clears the slate, whatever it says of the rest.
+	w.issuer.deaf = true
+	w.refused(t, `{"timeout":1,"cache":"bypass"}`, CodeTimeout)
+	w.issuer.deaf, w.issuer.err = false, Errorf(CodeServerRefused, "no")
+	w.refused(t, `{"cache":"bypass"}`, CodeServerRefused)
+	w.issuer.deaf, w.issuer.err = true, nil
+	w.refused(t, `{"timeout":1,"cache":"bypass"}`, CodeTimeout)
+	w.refused(t, `{"timeout":1,"cache":"bypass"}`, CodeTimeout)
+	w.refused(t, `{"timeout":1,"cache":"bypass"}`, CodeRateLimited)
+}
+
 // TestSingleFlight: whoever asks while one asks the backend gets what that one
 // got, or its failure.
 func TestSingleFlight(t *testing.T) {

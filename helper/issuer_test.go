@@ -25,6 +25,7 @@ type issuer struct {
 	mu    sync.Mutex
 	calls int
 	pass  string // the pass phrase it wants; "" wants none
+	deaf  bool   // takes the pass phrase and does not answer
 
 	eec     *gsi.Credential
 	clock   func() time.Time
@@ -62,6 +63,15 @@ func (i *issuer) Obtain(ctx context.Context, spec *Spec) (*Result, error) {
 		got, err := spec.Secrets.Get(ctx, "passphrase")
 		if err != nil {
 			return nil, err
+		}
+		if spec.Sending != nil {
+			if err := spec.Sending(ctx); err != nil {
+				return nil, err
+			}
+		}
+		if i.deaf {
+			<-ctx.Done()
+			return nil, ctx.Err()
 		}
 		if string(got) != i.pass {
 			return nil, Errorf(CodeAuthenticationFailed, "invalid credential passphrase")

@@ -21,6 +21,7 @@ type heldSecrets struct {
 	lock    *cache.SecretLock // of the primary secret
 	primary secret.Secret
 	stored  bool   // the primary came from the keyring
+	sent    bool   // it went out
 	asking  func() // called before a human is asked: time to use
 }
 
@@ -66,6 +67,12 @@ func (s *heldSecrets) checkRefused(ctx context.Context) error {
 	r, err := s.lock.Refused(ctx, s.primary)
 	if err != nil || r == nil {
 		return s.h.storage(err)
+	}
+	if r.Unheard {
+		e := Errorf(CodeRateLimited, "the pass phrase of profile %q was sent more than once and no answer was heard; it is not sent again for %s, lest the server lock the account",
+			s.w.profile.Name, span(r.RetryAfter))
+		e.RetryAfter = int64(r.RetryAfter / time.Second)
+		return e.WithHint("allow more time with \"timeout\"")
 	}
 	e := Errorf(CodeAuthenticationFailed, "the server refused the stored pass phrase of profile %q, and it is not sent again for %s: %s",
 		s.w.profile.Name, span(r.RetryAfter), r.Message)
@@ -146,14 +153,25 @@ func (s *heldSecrets) Put(ctx context.Context, kind string, value secret.Secret)
 	return s.h.storage(s.lock.Put(ctx, value))
 }
 
-// judge notes a refusal of the stored secret.
+// sending notes that the stored secret is about to go out. If the answer is
+// not heard, the note is what keeps the next callers from trying for ever.
+func (s *heldSecrets) sending(ctx context.Context) error {
+	if !s.stored {
+		return nil
+	}
+	s.sent = true
+	return s.h.storage(s.lock.Try(ctx, s.primary, s.w.target.Endpoint))
+}
+
+// judge notes what became of the stored secret.
 func (s *heldSecrets) judge(ctx context.Context, err error) error {
 	e := s.h.coded(err)
-	if e.Code != CodeAuthenticationFailed || s.lock == nil {
-		return e
+	refused := e.Code == CodeAuthenticationFailed && s.lock != nil
+	if refused {
+		s.h.loginAction(e, s.w.profile.Name)
 	}
-	s.h.loginAction(e, s.w.profile.Name)
-	if s.stored {
+	switch {
+	case refused && s.stored:
 		// The note matters more than the caller's deadline: without it the
 		// next caller would send the same pass phrase again.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteBudget)
@@ -161,8 +179,19 @@ func (s *heldSecrets) judge(ctx context.Context, err error) error {
 		if err := s.lock.Refuse(ctx, s.primary, s.w.target.Endpoint, e.Message); err != nil {
 			e.Causes = append(e.Causes, "the refusal could not be noted: "+CleanText(err.Error()))
 		}
+	case s.sent && wasHeard(e.Code):
+		_ = s.lock.Accept() // a note that stays is only a delay
 	}
 	return e
+}
+
+// wasHeard says whether a failure is a server's answer rather than its silence.
+func wasHeard(c Code) bool {
+	switch c.ExitStatus() {
+	case CodeNotFound.ExitStatus(), CodeServerRefused.ExitStatus(), CodeInvalidCredential.ExitStatus():
+		return true
+	}
+	return false
 }
 
 // accepted forgets refusals, and keeps a secret that login was given.

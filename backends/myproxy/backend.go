@@ -184,7 +184,7 @@ func (b *backend) Obtain(ctx context.Context, spec *helper.Spec) (*helper.Result
 	}
 	req := LogonRequest{
 		Username: s.username, CredentialName: s.credName,
-		Lifetime: spec.Lifetime, CSR: spec.CSR,
+		Lifetime: spec.Lifetime, Sending: spec.Sending, CSR: spec.CSR,
 	}
 	for _, vo := range spec.VOMS {
 		req.VOMS = append(req.VOMS, vo.String())

@@ -84,7 +84,7 @@ func (c *Client) Logon(ctx context.Context, req LogonRequest) (*LogonResult, err
 	trust := openTrust(c.Trust)
 	var unanswered []*HostError
 	for _, host := range c.Hosts {
-		chain, err := c.logonAt(ctx, host, msg, req.CSR, trust)
+		chain, err := c.logonAt(ctx, host, msg, &req, trust)
 		if err == nil {
 			return &LogonResult{Chain: chain, Server: host, Unanswered: unanswered}, nil
 		}
@@ -132,7 +132,7 @@ func checkHosts(hosts []string) error {
 
 // logonAt holds the conversation with one server. A *HostError says that
 // nothing came from it.
-func (c *Client) logonAt(ctx context.Context, host string, msg []byte, makeCSR func(context.Context) ([]byte, error), trust *trustFuture) ([]*x509.Certificate, error) {
+func (c *Client) logonAt(ctx context.Context, host string, msg []byte, req *LogonRequest, trust *trustFuture) ([]*x509.Certificate, error) {
 	s, err := c.connect(ctx, host, trust)
 	if err != nil {
 		return nil, err
@@ -141,10 +141,15 @@ func (c *Client) logonAt(ctx context.Context, host string, msg []byte, makeCSR f
 	if err := s.begin(); err != nil {
 		return nil, err
 	}
+	if req.Sending != nil {
+		if err := req.Sending(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.command(msg); err != nil {
 		return nil, err
 	}
-	csr, err := makeCSR(ctx)
+	csr, err := req.CSR(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("no certificate request could be made: %w", err)
 	}

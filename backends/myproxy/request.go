@@ -42,6 +42,10 @@ type LogonRequest struct {
 	// VOMSES are lines of a vomses file that tell the server where to ask for
 	// VOMS. They are sent only along with VOMS.
 	VOMSES []string
+	// Sending, if set, is called once, after the server has proved its identity
+	// and right before the request with the pass phrase goes out. Its error
+	// ends the attempt.
+	Sending func(ctx context.Context) error
 	// CSR returns the PKCS#10 request in DER. It is called once the server has
 	// accepted the pass phrase, so it may wait for a key that is being made.
 	CSR func(ctx context.Context) ([]byte, error)

@@ -1,6 +1,7 @@
 package myproxy
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
@@ -56,6 +57,7 @@ func TestUntrustedServer(t *testing.T) {
 				tc.client(c)
 			}
 			req, _ := logon(t)
+			req.Sending = func(context.Context) error { t.Error("the pass phrase was about to be sent"); return nil }
 			_, err := c.Logon(t.Context(), req)
 			var outer *TrustError
 			var trust *gsi.TrustError
@@ -72,6 +74,34 @@ func TestUntrustedServer(t *testing.T) {
 				t.Error("the request was sent")
 			}
 		})
+	}
+}
+
+// Sending is called once, before the request; its error ends the attempt.
+func TestSending(t *testing.T) {
+	w := newWorld(t)
+	f := w.serve(&tls.Config{Certificates: []tls.Certificate{w.host(nil)}}, grants)
+	req, _ := logon(t)
+	calls := 0
+	req.Sending = func(context.Context) error {
+		calls++
+		if _, asked := f.counts(); asked != 0 {
+			t.Error("the request was sent before")
+		}
+		return nil
+	}
+	if _, err := w.client(f.addr).Logon(t.Context(), req); err != nil || calls != 1 {
+		t.Errorf("%d calls, %v", calls, err)
+	}
+	_, before := f.counts()
+	stop := errors.New("stop")
+	req, _ = logon(t)
+	req.Sending = func(context.Context) error { return stop }
+	if _, err := w.client(f.addr).Logon(t.Context(), req); !errors.Is(err, stop) {
+		t.Errorf("got %v", err)
+	}
+	if _, asked := f.counts(); asked != before {
+		t.Error("the request was sent all the same")
 	}
 }
 

@@ -218,7 +218,9 @@ func (f *fake) request(c *tls.Conn) string {
 	if err != nil || string(buf[:n]) != "0" {
 		return ""
 	}
-	n, _ = c.Read(buf)
+	if n, _ = c.Read(buf); n == 0 {
+		return ""
+	}
 	f.mu.Lock()
 	f.asked++
 	f.mu.Unlock()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/x509-credential-helper/x509-credential-helper/helper"
+	"github.com/x509-credential-helper/x509-credential-helper/internal/sandbox"
 )
 
 // stampede starts n processes at once and returns what each said.
@@ -79,6 +80,23 @@ func TestWrongPassphraseOnce(t *testing.T) {
 			t.Errorf("%d attempts, expected 2", n)
 		}
 	})
+}
+
+// TestUnheard: a server that takes the pass phrase and says nothing may have
+// refused it; it is not asked for ever.
+func TestUnheard(t *testing.T) {
+	g := sandboxGrid(t, gridOptions{})
+	g.store(passphrase)
+	g.server.SetFaults(sandbox.Faults{Silent: sandbox.StageRequest})
+	g.refused(`{"timeout":1}`, helper.CodeTimeout)
+	g.refused(`{"timeout":1}`, helper.CodeTimeout)
+	g.refused(`{"timeout":1}`, helper.CodeRateLimited)
+	if n := g.connections(); n != 2 {
+		t.Errorf("%d attempts, expected 2", n)
+	}
+	g.server.SetFaults(sandbox.Faults{})
+	g.store(passphrase) // somebody means it
+	g.get(`{}`)
 }
 
 // TestLeaderKilled: the process that fetches is killed with -9; the next one

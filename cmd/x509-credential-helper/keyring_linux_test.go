@@ -2,9 +2,11 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/x509-credential-helper/x509-credential-helper/internal/lab"
 )
@@ -70,12 +72,45 @@ func TestLockedKeyring(t *testing.T) {
 }
 
 // TestNoKeyring: without a bus the answer names what to do, and nothing starts
-// one.
+// one. The D-Bus client would run dbus-launch, which leaves a daemon behind at
+// each call; here that is a trap.
 func TestNoKeyring(t *testing.T) {
 	w := newWorld(t, inKeyring)
+	sprung := w.path("sprung")
+	trap := "#!/bin/sh\necho \"$0 $*\" >>" + sprung + "\n"
+	for _, program := range []string{"dbus-launch", "dbus-daemon", "gnome-keyring-daemon"} {
+		if err := os.WriteFile(w.path(program), []byte(trap), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.env = append(w.env, "PATH="+w.dir+":"+os.Getenv("PATH"), "DISPLAY=:99", lab.LeakCheck(t))
 	r := w.run("{}", "get")
 	check(t, w, "get", r, "keyring_unavailable")
 	if a, _ := oneObject(r.stdout); a.Error.Hint == "" {
 		t.Errorf("no remedy: %s", r.stdout)
+	}
+	store := fmt.Sprintf(`{"secret":{"kind":"passphrase","value":%q}}`, passphrase)
+	check(t, w, "store", w.run(store, "store"), "keyring_unavailable")
+	check(t, w, "list", w.run("{}", "list"), "keyring_unavailable")
+	check(t, w, "erase", w.run(`{"what":["all"]}`, "erase"), "keyring_unavailable")
+	for _, args := range [][]string{{"status"}, {"login", "--passphrase-stdin"}, {"exec", "--", "true"}, {"logout"}, {"capabilities"}} {
+		w.run(passphrase+"\n", args...)
+	}
+	if ran, err := os.ReadFile(sprung); err == nil {
+		t.Errorf("a daemon was to be started:\n%s", ran)
+	}
+}
+
+// TestSilentKeyring: a bus whose keyring never answers is given up after the
+// guard's three seconds, not at the end of the request's thirty.
+func TestSilentKeyring(t *testing.T) {
+	k := lab.StartKeyring(t)
+	w := keyringWorld(t, k)
+	k.Freeze()
+	defer k.Thaw()
+	begin := time.Now()
+	check(t, w, "get", w.run("{}", "get"), "keyring_unavailable")
+	if took := time.Since(begin); took > 15*time.Second {
+		t.Errorf("took %v", took)
 	}
 }
