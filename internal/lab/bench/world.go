@@ -19,6 +19,7 @@ import (
 // The names under which the programs appear in the report.
 const (
 	nothing      = "true (start of a process)"
+	emptyGo      = "empty Go program"
 	warmGet      = "get, cached"
 	coldGet      = "get, fetched (RSA-2048)"
 	capabilities = "capabilities"
@@ -60,13 +61,33 @@ func newWorld(t *session, binary string) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.programs = append(w.programs, program{name: nothing, argv: []string{"true"}})
+	empty, err := buildEmpty(dir)
+	if err != nil {
+		return nil, err
+	}
+	w.programs = append(w.programs, program{name: nothing, argv: []string{"true"}}, program{name: emptyGo, argv: []string{empty}})
 	if binary != "" {
 		if err := w.addOurs(binary, server, keyring.Home); err != nil {
 			return nil, err
 		}
 	}
 	return w, w.addPeers(server, proxy)
+}
+
+// buildEmpty makes the smallest Go program: what no Go program can go below on
+// this machine.
+func buildEmpty(dir string) (string, error) {
+	source := filepath.Join(dir, "empty.go")
+	if err := os.WriteFile(source, []byte("package main\n\nfunc main() {}\n"), 0o600); err != nil {
+		return "", err
+	}
+	file := filepath.Join(dir, "empty")
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", file, source)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return file, nil
 }
 
 func (w *world) addOurs(binary string, server *lab.MyProxy, home string) error {
