@@ -45,6 +45,13 @@ func serve(t testing.TB, h *Helper, ctx context.Context, verb string, in io.Read
 		t.Errorf("version %s", answer["version"])
 	}
 	raw, failed := answer["error"]
+	message := verb + ".answer"
+	if failed {
+		message = "error.answer"
+	}
+	if err := conforms(t, message, []byte(text)); err != nil {
+		t.Errorf("%s: %v", message, err)
+	}
 	if !failed {
 		if status != 0 || len(answer) < 2 {
 			t.Errorf("status %d of %.200q", status, text)
@@ -152,6 +159,19 @@ func TestServeCancelled(t *testing.T) {
 		}
 		if took := time.Since(start); took > 5*time.Second {
 			t.Errorf("deaf %v: took %v", deaf, took)
+		}
+	}
+}
+
+// TestServeVerbs: the other verbs' good answers, as their schemas say.
+func TestServeVerbs(t *testing.T) {
+	w := newWorld(t, "")
+	for _, call := range []struct{ verb, request string }{
+		{"store", `{"secret":{"kind":"passphrase","value":"right"}}`}, {"get", `{"output":"path"}`}, {"get", `{"lifetime":86400}`},
+		{"list", ``}, {"erase", `{"what":["all"]}`}, {"list", `{}`}, {"capabilities", ``},
+	} {
+		if _, e, _ := serve(t, w.Helper, t.Context(), call.verb, strings.NewReader(call.request)); e != nil {
+			t.Errorf("%s %s: %v", call.verb, call.request, e)
 		}
 	}
 }
