@@ -286,7 +286,7 @@ func (c *Config) Profile(name string) (*Profile, error) {
 	p := c.profiles[name]
 	if p == nil {
 		e := Errorf(CodeNotConfigured, "there is no profile %s in the configuration", quoteName(name))
-		if s := closest(name, slices.Collect(maps.Keys(c.profiles))); s != "" {
+		if s := Closest(name, slices.Collect(maps.Keys(c.profiles))); s != "" {
 			e.WithHint("did you mean %q?", s)
 		} else {
 			e.WithHint("%s", c.whereHint())
@@ -310,7 +310,7 @@ func (c *Config) whereHint() string {
 // mistyped "limited" must not be a proxy with full rights.
 func unknownKey(file, table, key string, known []string) *Error {
 	e := Errorf(CodeNotConfigured, "%s: unknown key %s", file, quoteName(join(table, key)))
-	if s := closest(key, known); s != "" {
+	if s := Closest(key, known); s != "" {
 		return e.WithHint("did you mean %q?", join(table, s))
 	}
 	return e.WithHint("config.toml.example lists every key")

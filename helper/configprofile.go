@@ -280,8 +280,8 @@ func keyNames(keys []Key) []string {
 	return names
 }
 
-// closest finds the word that somebody who typed s may have meant, or "".
-func closest(s string, words []string) string {
+// Closest finds the word that somebody who typed s may have meant, or "".
+func Closest(s string, words []string) string {
 	best, bestDistance := "", 3
 	for _, w := range slices.Sorted(slices.Values(words)) {
 		if len(s) > 64 || len(w) > 64 {

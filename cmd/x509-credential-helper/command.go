@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
-	"github.com/xrash/smetrics"
 
 	"github.com/x509-credential-helper/x509-credential-helper/helper"
 	"github.com/x509-credential-helper/x509-credential-helper/internal/consumer"
@@ -196,19 +195,13 @@ func atMost(c *cli.Context, n int) error {
 	return usagef("run: "+name+" help "+c.Command.Name, "%s: unexpected argument %q", c.Command.Name, helper.CleanText(c.Args().Get(n)))
 }
 
-// closest finds the word that somebody who typed s may have meant, or "".
+// closest finds the word that somebody who typed s may have meant, or "". The
+// beginning of a word counts.
 func closest(s string, words []string) string {
-	if len(s) > 32 {
-		return ""
-	}
-	best, distance := "", 3
 	for _, w := range slices.Sorted(slices.Values(words)) {
 		if strings.HasPrefix(w, s) && len(s) > 1 {
 			return w
 		}
-		if d := smetrics.WagnerFischer(s, w, 1, 1, 1); d < distance && d < len(w)-1 {
-			best, distance = w, d
-		}
 	}
-	return best
+	return helper.Closest(s, words)
 }

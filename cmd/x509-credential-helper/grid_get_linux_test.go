@@ -241,6 +241,33 @@ func TestVOMSMissing(t *testing.T) {
 	})
 }
 
+// TestVOMS: attributes that were asked for are in the answer and in what other
+// programs read of it.
+func TestVOMS(t *testing.T) {
+	g := sandboxGrid(t, gridOptions{member: true, profile: `voms = ["testvo:/testvo/Role=pilot"]`})
+	g.store(passphrase)
+	a := g.get(`{}`)
+	if v := a.Credential.VOMS; len(v) != 1 || v[0].VO != "testvo" || v[0].FQANs[0] != "/testvo/Role=pilot" || v[0].NotAfter.Before(a.Credential.NotAfter) {
+		t.Errorf("got %+v", v)
+	}
+	if b := g.get(`{"voms":[]}`); len(b.Credential.VOMS) != 0 || b.Credential.Fingerprint == a.Credential.Fingerprint {
+		t.Errorf("without: %+v", b.Credential)
+	}
+	g.refused(`{"voms":["testvo:/testvo/Role=king"]}`, helper.CodeServerRefused)
+
+	lab.Require(t, lab.GridTools)
+	file := g.path("voms.pem")
+	if err := os.WriteFile(file, a.Credential.PEM, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("voms-proxy-info", "-file", file, "-all")
+	cmd.Env = append(os.Environ(), "X509_CERT_DIR="+g.trustDir, "X509_VOMS_DIR="+g.server.VOMSDir())
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "/testvo/Role=pilot") {
+		t.Errorf("voms-proxy-info: %v\n%s", err, out)
+	}
+}
+
 // TestHostNames: the forms in which a grid's host certificates name their host.
 func TestHostNames(t *testing.T) {
 	for _, kind := range []lab.HostKind{lab.HostCN, lab.HostHostCN, lab.HostMyProxyCN} {

@@ -38,6 +38,7 @@ type gridOptions struct {
 	host    lab.HostKind
 	ca      bool // an online CA, not a repository
 	strict  bool // ignores VOMS, grants 2 h
+	member  bool // of testvo, whose attributes are attached; only the sandbox can
 	maximum uint16
 	profile string // more lines of the profile
 }
@@ -126,6 +127,8 @@ func sandboxGrid(t *testing.T, o gridOptions) *grid {
 		options.Mode = sandbox.CA
 	case o.strict:
 		options.VOMS, options.MaxLifetime = sandbox.VOMSIgnored, 2*time.Hour
+	case o.member:
+		options.VOMS, options.VOs = sandbox.VOMSAttached, map[string][]string{"testvo": {"/testvo", "/testvo/Role=pilot"}}
 	}
 	s, err := sandbox.Start(t.Context(), options)
 	if err != nil {
