@@ -8,7 +8,7 @@ TAGS       := -tags urfave_cli_no_docs
 # nothing off the speed. Cryptography keeps its inlining, it loses a third.
 COMPACT    := $(foreach p,text/... regexp/... encoding/... net/... reflect fmt github.com/...,-gcflags=$(p)=-l)
 RELEASE    := -trimpath $(TAGS) $(COMPACT) -ldflags '-s -w'
-FUZZTIME   ?= 50000x
+FUZZTIME   ?= 20000x
 ROUNDS     ?= 40
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 PLATFORMS  := linux/amd64 linux/arm64 linux/ppc64le darwin/amd64 darwin/arm64 windows/amd64
