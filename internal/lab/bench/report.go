@@ -85,7 +85,7 @@ func verdict(met bool) string {
 func (r *report) markdown() string {
 	return fmt.Sprintf(`# Performance
 
-Written by %s; every number is measured, none is edited. It runs whole processes, from their start to their
+Written by %s; the tables are measured and not edited. It runs whole processes, from their start to their
 end, against the same real servers on loopback: Debian's `+"`gnome-keyring-daemon`, `myproxy-server`"+`. Every
 round runs each program once, in an order of its own; the table is over %d rounds. All keyring programs
 hold the same proxy.
@@ -96,7 +96,7 @@ Measured with %s on %d cores, load %s; %s.
 Generating the RSA key is nearly the whole cost of a fetched credential and varies by a factor of ten
 from one run to the next, which is why medians are shown.
 
-Where the time of a cached `+"`get`"+` goes: about two fifths is the start of the process (the kernel's page faults and the
+Where the time of a cached `+"`get`"+` goes, looked at once with time stamps in the program: about two fifths is the start of the process (the kernel's page faults and the
 Go runtime; the empty Go program shows the floor), and of the rest three quarters are the round trips
 on D-Bus: five to connect, one to read whether the collection is locked, seven of the keyring library.
 Configuration, opening the sealed entry, parsing the chain and the answer together take less than two
