@@ -4,8 +4,10 @@ import (
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha1"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/pem"
 	"math/big"
 	"net"
@@ -152,10 +154,12 @@ func (ca *CA) Host(kind HostKind) *Credential {
 	return &Credential{Chain: []*x509.Certificate{ca.Sign(template, ca.hostKey.Public())}, Key: ca.hostKey}
 }
 
-// Sign issues a certificate; it fills in the serial number.
+// Sign issues a certificate; it fills in the serial number and the subject key
+// identifier.
 func (ca *CA) Sign(template *x509.Certificate, public crypto.PublicKey) *x509.Certificate {
 	ca.t.Helper()
 	template.SerialNumber = big.NewInt(1000 + ca.serial.Add(1))
+	template.SubjectKeyId = keyID(ca.t, public)
 	der, err := x509.CreateCertificate(rand.Reader, template, ca.Cert, public, ca.Key)
 	if err != nil {
 		ca.t.Fatalf("sign: %v", err)
@@ -165,6 +169,27 @@ func (ca *CA) Sign(template *x509.Certificate, public crypto.PublicKey) *x509.Ce
 		ca.t.Fatalf("sign: %v", err)
 	}
 	return cert
+}
+
+// keyID is the key identifier of RFC 5280, 4.2.1.2, method 1. VOMS's programs
+// make neither attributes nor proxies for a certificate without one, and
+// libvomsapi refuses attributes whose issuer has one made by another method
+// (Go's own, say).
+func keyID(t TB, public crypto.PublicKey) []byte {
+	t.Helper()
+	der, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		t.Fatalf("key identifier: %v", err)
+	}
+	var info struct {
+		Algorithm pkix.AlgorithmIdentifier
+		Key       asn1.BitString
+	}
+	if _, err := asn1.Unmarshal(der, &info); err != nil {
+		t.Fatalf("key identifier: %v", err)
+	}
+	id := sha1.Sum(info.Key.Bytes)
+	return id[:]
 }
 
 func (ca *CA) subject(cn string) pkix.Name {

@@ -1,8 +1,9 @@
 // Package lab starts the servers that a grid really runs, from Debian's
 // packages, for integration tests: myproxy-server as repository, online CA or
-// with strict policies; xrootd with GSI; gnome-keyring-daemon on a D-Bus of its
-// own. It needs neither systemd nor root, listens on loopback only, and keeps
-// everything in throw-away directories.
+// with strict policies; xrootd with GSI, TLS and HTTP, and with VOMS;
+// voms-server with its database; gnome-keyring-daemon on a D-Bus of its own.
+// It needs neither systemd nor root, listens on loopback only (voms-server in a
+// network namespace of its own), and keeps everything in throw-away directories.
 //
 // What it guarantees: a server is ready when its Start function returns; it is
 // ended by its process id, and its directory removed, when the test ends, and

@@ -31,7 +31,13 @@ const (
 	MyProxyServer Part = "myproxy-server"
 	MyProxyClient Part = "myproxy client"
 	XRootDServer  Part = "xrootd"
-	XRootDClient  Part = "xrdcp"
+	XRootDHTTP    Part = "xrootd's HTTP" // https:// and davs://
+	XRootDVOMS    Part = "xrootd's VOMS"
+	XRootDClient  Part = "xrdcp, xrdfs"
+	GFAL          Part = "gfal-ls, gfal-copy" // file, davs and root
+	Curl          Part = "curl"
+	VOMSServer    Part = "voms-server"
+	VOMSFake      Part = "voms-proxy-fake"
 	SecretService Part = "gnome-keyring"
 	GridTools     Part = "grid-proxy-info, voms-proxy-info"
 	Peers         Part = "docker-credential-secretservice"
@@ -44,7 +50,21 @@ var programs = map[Part]map[string]string{
 	MyProxyServer: {"myproxy-server": "myproxy-server", "myproxy-store": "myproxy", "openssl": "openssl"},
 	MyProxyClient: {"myproxy-logon": "myproxy"},
 	XRootDServer:  {"xrootd": "xrootd-server", "openssl": "openssl"},
+	XRootDHTTP:    {"/usr/lib/*/libXrdHttp-5.so": "xrootd-server-plugins"},
+	XRootDVOMS:    {"/usr/lib/*/libXrdVoms-5.so": "xrootd-voms-plugins"},
 	XRootDClient:  {"xrdcp": "xrootd-client"},
+	GFAL: {
+		"gfal-ls": "gfal2-util-scripts",
+		"/usr/lib/*/gfal2-plugins/libgfal_plugin_file.so":   "gfal2-plugin-file",
+		"/usr/lib/*/gfal2-plugins/libgfal_plugin_http.so":   "gfal2-plugin-http",
+		"/usr/lib/*/gfal2-plugins/libgfal_plugin_xrootd.so": "gfal2-plugin-xrootd",
+	},
+	Curl:     {"curl": "curl"},
+	VOMSFake: {"voms-proxy-fake": "voms-clients", "openssl": "openssl"},
+	VOMSServer: {
+		"voms": "voms-server", "/usr/lib/voms/libvomsmysql.so": "voms-mysql-plugin",
+		"mariadbd": "mariadb-server-core", "ip": "iproute2", "voms-proxy-init": "voms-clients", "openssl": "openssl",
+	},
 	SecretService: {"gnome-keyring-daemon": "gnome-keyring", "dbus-daemon": "dbus-daemon", "secret-tool": "libsecret-tools"},
 	GridTools:     {"grid-proxy-info": "globus-proxy-utils", "voms-proxy-info": "voms-clients", "openssl": "openssl"},
 	Peers:         {"docker-credential-secretservice": "golang-docker-credential-helpers"},

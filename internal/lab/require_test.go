@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -45,10 +46,10 @@ type requirer struct {
 }
 
 func (r *requirer) Helper()                           {}
-func (r *requirer) Skipf(format string, args ...any)  { r.note("skip", args) }
-func (r *requirer) Fatalf(format string, args ...any) { r.note("fatal", args) }
-func (r *requirer) note(what string, args []any) {
+func (r *requirer) Skipf(format string, args ...any)  { r.note("skip", format, args) }
+func (r *requirer) Fatalf(format string, args ...any) { r.note("fatal", format, args) }
+func (r *requirer) note(what, format string, args []any) {
 	if r.got == "" { // Fatalf would not have returned
-		r.got = what + ": " + args[0].(string)
+		r.got = what + ": " + fmt.Sprintf(format, args...)
 	}
 }

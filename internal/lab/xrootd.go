@@ -2,7 +2,6 @@ package lab
 
 import (
 	"bytes"
-	"fmt"
 	"net"
 	"os"
 	"os/user"
@@ -12,84 +11,112 @@ import (
 	"strings"
 )
 
+// XRootDOptions says how an xrootd is to be. The zero value is one that speaks
+// root:// with GSI, without TLS, and lets nobody in.
+type XRootDOptions struct {
+	// TLS makes the server turn every client that can to TLS, also one that
+	// says root://; roots:// works too.
+	TLS bool
+	// HTTP opens a second port for https:// and davs:// with client
+	// certificates.
+	HTTP bool
+	// VOMSDir is a directory of .lsc files. With one, whoever shows no valid
+	// VOMS attributes of one of its VOs is refused, and whoever does is let in
+	// whether he is among Users or not. "": attributes are not looked at.
+	VOMSDir string
+	// Users are the DNs (one-line form) that are let in.
+	Users []string
+}
+
 // XRootD is a running xrootd that wants GSI.
 type XRootD struct {
 	URL      string // "root://localhost:PORT"; the URL of a file is URL + "//data/NAME"
+	HTTPS    string // "https://localhost:PORT", with XRootDOptions.HTTP; a file's URL is HTTPS + "/data/NAME"
 	Data     string // the directory behind /data, world-readable
-	TrustDir string // for clients
+	TrustDir string // for clients; the server's own as well
 
-	t      TB
-	dir    string
-	addr   string
-	server *server
+	t       TB
+	options XRootDOptions
+	dir     string
+	addrs   []string
+	server  *server
 }
 
-// StartXRootD starts an xrootd on a free loopback port that lets in the users
-// whose DNs (one-line form) are given, and nobody else. Where the test runs as
-// root, xrootd, which refuses to, runs as Debian's user xrootd.
+// StartXRootD starts an xrootd without TLS on a free loopback port that lets in
+// the users whose DNs (one-line form) are given, and nobody else. Where the
+// test runs as root, xrootd, which refuses to, runs as Debian's user xrootd.
 func StartXRootD(t TB, ca *CA, users ...string) *XRootD {
 	t.Helper()
+	return StartXRootDWith(t, ca, XRootDOptions{Users: users})
+}
+
+// StartXRootDWith is StartXRootD with a choice of how clients may come in.
+func StartXRootDWith(t TB, ca *CA, o XRootDOptions) *XRootD {
+	t.Helper()
 	Require(t, XRootDServer)
+	if o.HTTP {
+		Require(t, XRootDHTTP)
+	}
+	if o.VOMSDir != "" {
+		Require(t, XRootDVOMS)
+	}
 	id := LeakCheck(t)
-	x := &XRootD{t: t, dir: tempDir(t, "xrd"), TrustDir: ca.TrustDir(Trust{})}
+	x := &XRootD{t: t, options: o, dir: tempDir(t, "xrd"), TrustDir: ca.TrustDir(Trust{})}
 	x.Data = filepath.Join(x.dir, "root", "data")
 	for _, dir := range []string{filepath.Join(x.dir, "admin"), x.Data} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatalf("%v", err)
 		}
 	}
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
-	defer listener.Close()
-	socket, err := listener.(*net.TCPListener).File()
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
-	defer socket.Close()
-	x.addr = listener.Addr().String()
-	port := strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
+	root, port := x.listen()
+	defer root.Close()
 	x.URL = "root://localhost:" + port
-	x.configure(ca, users)
-	x.start([]string{id, "PATH=" + os.Getenv("PATH"), "HOME=" + x.dir}, socket, port)
+	sockets, httpPort := []*os.File{root}, ""
+	if o.HTTP {
+		web, port := x.listen()
+		defer web.Close()
+		x.HTTPS, httpPort = "https://localhost:"+port, port
+		sockets = append(sockets, web)
+	}
+	x.configure(ca, httpPort)
+	env := []string{
+		id, "PATH=" + os.Getenv("PATH"), "HOME=" + x.dir,
+		"X509_CERT_DIR=" + x.TrustDir, "X509_VOMS_DIR=" + x.vomsDir(), // for its VOMS plug-in
+	}
+	x.start(env, sockets, port)
 	t.Cleanup(x.Stop)
 	return x
 }
 
-// start hands xrootd its listening socket as systemd would: there is no option
+// listen opens a loopback port for the server. There is no option of xrootd's
 // to bind to loopback only, and nobody can take the port in between.
-func (x *XRootD) start(env []string, socket *os.File, port string) {
+func (x *XRootD) listen() (socket *os.File, port string) {
 	x.t.Helper()
-	argv := append(x.unprivileged(), "sh", "-c", `LISTEN_FDS=1 LISTEN_PID=$$ exec "$0" "$@"`,
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		x.t.Fatalf("%v", err)
+	}
+	defer listener.Close()
+	socket, err = listener.(*net.TCPListener).File()
+	if err != nil {
+		x.t.Fatalf("%v", err)
+	}
+	x.addrs = append(x.addrs, listener.Addr().String())
+	return socket, strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
+}
+
+// start hands xrootd its listening sockets as systemd would; it recognises them
+// by their ports.
+func (x *XRootD) start(env []string, sockets []*os.File, port string) {
+	x.t.Helper()
+	env = append(env, "LISTEN_FDS="+strconv.Itoa(len(sockets)))
+	argv := append(x.unprivileged(), "sh", "-c", `LISTEN_PID=$$ exec "$0" "$@"`,
 		lookPath("xrootd"), "-c", filepath.Join(x.dir, "config"), "-I", "v4", "-p", port, "-n", "lab")
-	x.server = start(x.t, "xrootd", x.dir, env, nil, []*os.File{socket}, argv...)
+	x.server = start(x.t, "xrootd", x.dir, env, nil, sockets, argv...)
 	x.server.waitFor("end of its start", func() bool {
 		out, _ := os.ReadFile(x.server.log)
 		return bytes.Contains(out, []byte("initialization completed"))
 	})
-}
-
-func (x *XRootD) configure(ca *CA, users []string) {
-	x.t.Helper()
-	var gridmap strings.Builder
-	for i, dn := range users {
-		fmt.Fprintf(&gridmap, "%q user%d\n", dn, i)
-	}
-	host := ca.Host(HostSAN)
-	path := func(name string) string { return filepath.Join(x.dir, name) }
-	writeFile(x.t, path("gridmap"), []byte(gridmap.String()), 0o644)
-	writeFile(x.t, path("host.pem"), host.CertPEM(), 0o644)
-	writeFile(x.t, path("host.key"), host.keyPEM(), 0o400) // it insists on this mode
-	writeFile(x.t, path("config"), fmt.Appendf(nil, `all.export /data
-oss.localroot %s
-all.adminpath %s
-all.pidpath %s
-xrd.network nodnr norpipa
-xrootd.seclib libXrdSec.so
-sec.protocol gsi -certdir:%s -cert:%s -key:%s -gridmap:%s -gmapopt:2 -crl:1 -dlgpxy:0
-sec.protbind * only gsi
-`, path("root"), path("admin"), path("admin"), x.TrustDir, path("host.pem"), path("host.key"), path("gridmap")), 0o644)
 }
 
 // unprivileged is what to put before xrootd's command line. Its files become
@@ -119,14 +146,28 @@ func (x *XRootD) unprivileged() []string {
 	return []string{"setpriv", "--reuid=" + account.Uid, "--regid=" + account.Gid, "--clear-groups", "--"}
 }
 
-// Env is the whole environment of a client: the proxy's file (absent: ""), and
-// nothing from which xrdcp could make itself a weak proxy.
+// Env is the whole environment of a client, be it XRootD's own, gfal or curl:
+// the proxy's file (absent: ""), and nothing from which xrdcp could make itself
+// a weak proxy. gfal-ls and its kin would otherwise take the first Python on
+// the PATH, one without gfal2 included.
 func (x *XRootD) Env(proxy string) []string {
-	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + x.dir, "X509_CERT_DIR=" + x.TrustDir, "XrdSecGSICREATEPROXY=0"}
+	env := []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + x.dir, "X509_CERT_DIR=" + x.TrustDir,
+		"XrdSecGSICREATEPROXY=0", "GFAL_PYTHONBIN=/usr/bin/python3",
+	}
 	if proxy != "" {
 		env = append(env, "X509_USER_PROXY="+proxy)
 	}
 	return slices.Clip(env)
+}
+
+// DAVS is HTTPS as gfal wants it: "davs://localhost:PORT".
+func (x *XRootD) DAVS() string { return strings.Replace(x.HTTPS, "https:", "davs:", 1) }
+
+// Log is what the server has written so far.
+func (x *XRootD) Log() string {
+	out, _ := os.ReadFile(filepath.Join(x.dir, "xrootd.log"))
+	return string(out)
 }
 
 // Stop ends the server.
@@ -137,5 +178,5 @@ func (x *XRootD) Stop() {
 	}
 	x.server.end()
 	x.server = nil
-	checkClosed(x.t, x.addr)
+	checkClosed(x.t, x.addrs...)
 }
