@@ -1,11 +1,15 @@
 package gsi
 
 import (
+	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"testing"
 	"time"
+
+	"github.com/x509-credential-helper/x509-credential-helper/gsi/voms"
 )
 
 // benchCredential is what MyProxy gives: a proxy of a proxy, RSA-2048.
@@ -48,6 +52,62 @@ func BenchmarkVerify(b *testing.B) {
 	cred := benchCredential(b)
 	for b.Loop() {
 		if err := cred.Verify(VerifyOptions{Now: testTime}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// vomsCredential is a proxy of a proxy with VOMS attributes, every key of
+// RSA-2048, as most of the grid has them.
+func vomsCredential(b *testing.B) *Credential {
+	b.Helper()
+	keys := rsaKeys()
+	root := &authority{key: keys[0]}
+	root.cert = issue(b, nil, keys[0], &x509.Certificate{
+		RawSubject: labName("Root"), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	})
+	person := func(cn string, key crypto.Signer) *Credential {
+		cert := issue(b, root, key, &x509.Certificate{RawSubject: labName(cn), KeyUsage: x509.KeyUsageDigitalSignature})
+		return &Credential{Chain: []*x509.Certificate{cert}, Key: key}
+	}
+	server, cred := person("voms.example.org", keys[1]), person("Jane", keys[0])
+	ac, err := voms.Sign(voms.SignOptions{
+		Issuer: server.Leaf(), Key: server.Key, Holder: cred.Leaf(), VO: "labvo", Host: "voms.example.org:15000",
+		FQANs: []string{"/labvo/Role=NULL/Capability=NULL"}, NotBefore: testTime.Add(-Backdate), NotAfter: testTime.Add(12 * time.Hour),
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for i, extensions := range [][]pkix.Extension{{ac}, nil} {
+		if cred, err = cred.Derive(keys[1-i], proxyTimes(IssueOptions{Extensions: extensions})); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return cred
+}
+
+// BenchmarkParseAndVerifyVOMS is all that is done with a proxy file but for the
+// trust directory, the key and the signature of the attributes included: at most
+// one millisecond.
+func BenchmarkParseAndVerifyVOMS(b *testing.B) {
+	text, err := vomsCredential(b).PEM()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		cred, err := ParseCredential(text)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := cred.Verify(VerifyOptions{Now: testTime}); err != nil {
+			b.Fatal(err)
+		}
+		info, err := Inspect(cred.Chain)
+		if err != nil || len(info.VOMS) != 1 {
+			b.Fatal(err)
+		}
+		if err := voms.Verify(&info.VOMS[0], voms.VerifyOptions{Now: testTime, Holder: cred.Chain[info.Depth]}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -3,15 +3,13 @@ package gsi
 import (
 	"bytes"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rsa"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -22,13 +20,13 @@ const (
 	MaxCertificates    = 16
 )
 
-// Errors of ParseCredential and ParseCertificates, for errors.Is.
+// Errors of ParseCredential and ParseCertificates, for errors.Is. None holds a
+// byte of a key or a pass phrase.
 var (
 	ErrTooBig        = errors.New("more than 1 MiB or 16 certificates: this is no credential")
 	ErrNoCertificate = errors.New("no certificate in it: expected a PEM block CERTIFICATE")
 	ErrNoKey         = errors.New("no private key in it: expected a PEM block PRIVATE KEY, RSA PRIVATE KEY or EC PRIVATE KEY")
 	ErrTwoKeys       = errors.New("more than one private key in it: keep one")
-	ErrEncryptedKey  = errors.New("the private key is encrypted: decrypt it first, for instance with openssl pkey")
 	ErrBadKey        = errors.New("the private key cannot be read: it is damaged or of a type that the grid does not use")
 	ErrBadPEM        = errors.New("a PEM block is damaged: a BEGIN line has no readable block after it")
 )
@@ -45,15 +43,48 @@ type Credential struct {
 
 // ParseCredential reads PEM text as it lies in proxy files: certificates and
 // one unencrypted key (PKCS#1, PKCS#8 or SEC 1) in any order, with any line
-// ends and with other text around. The chain is put in order, leaf first; a
+// ends, with or without byte order marks and with other text around. The chain is put in order, leaf first; a
 // self-signed root at its end is dropped. Nothing is verified.
 func ParseCredential(data []byte) (*Credential, error) {
+	return ParseCredentialWith(data, ParseOptions{})
+}
+
+// ParseOptions says how ParseCredentialWith treats the private key.
+type ParseOptions struct {
+	// Passphrase opens an encrypted key; empty is none. It is not kept.
+	Passphrase []byte
+	// KeyOptional accepts a text without a key, and one with an encrypted key
+	// where Passphrase is empty: Credential.Key is nil then, and the leaf is
+	// the first certificate that issued none of the others.
+	KeyOptional bool
+}
+
+// Format implements fmt.Formatter for every verb, so that a pass phrase does
+// not end in a log.
+func (o ParseOptions) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "[redacted]") }
+
+// MarshalJSON implements json.Marshaler for the same reason.
+func (o ParseOptions) MarshalJSON() ([]byte, error) { return json.Marshal("[redacted]") }
+
+// ParseCredentialWith is ParseCredential for texts without a key, and for
+// encrypted keys: PKCS#8 with PBES2 (PBKDF2 or scrypt; AES or triple DES in CBC
+// mode) as OpenSSL since 1.0 writes it, and the traditional form with Proc-Type
+// and DEK-Info. The errors are ErrEncryptedKey, ErrWrongPassphrase,
+// ErrKeyEncryption and ErrKeyCost beside those of ParseCredential. Opening a
+// key takes at most some seconds and 64 MiB, on top of what the package says of
+// allocation.
+func ParseCredentialWith(data []byte, opts ParseOptions) (*Credential, error) {
+	return parseCredential(data, opts, maxKeyCost)
+}
+
+func parseCredential(data []byte, opts ParseOptions, most keyCost) (*Credential, error) {
 	blocks, err := decode(data)
 	if err != nil {
 		return nil, err
 	}
+	defer clearKeys(blocks)
 	var certs []*x509.Certificate
-	var key crypto.Signer
+	var keyBlock *pem.Block
 	for _, b := range blocks {
 		switch {
 		case isCertificate(b):
@@ -62,20 +93,25 @@ func ParseCredential(data []byte) (*Credential, error) {
 				return nil, fmt.Errorf("certificate %d cannot be read: %w", len(certs)+1, err)
 			}
 			certs = append(certs, cert)
-		case strings.HasSuffix(b.Type, "PRIVATE KEY"):
-			if key != nil {
+		case isKey(b):
+			if keyBlock != nil {
 				return nil, ErrTwoKeys
 			}
-			if key, err = parseKey(b); err != nil {
-				return nil, err
-			}
+			keyBlock = b
 		}
 	}
-	switch {
-	case len(certs) == 0:
+	if len(certs) == 0 {
 		return nil, ErrNoCertificate
-	case key == nil:
-		return nil, ErrNoKey
+	}
+	var key crypto.Signer
+	switch {
+	case keyBlock != nil:
+		key, err = openKey(keyBlock, opts.Passphrase, most)
+	default:
+		err = ErrNoKey
+	}
+	if err != nil && !(opts.KeyOptional && (err == ErrNoKey || err == ErrEncryptedKey)) {
+		return nil, err
 	}
 	return &Credential{Chain: order(certs, key), Key: key}, nil
 }
@@ -87,6 +123,7 @@ func ParseCertificates(text []byte) ([]*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
+	clearKeys(blocks)
 	var certs []*x509.Certificate
 	for _, b := range blocks {
 		if !isCertificate(b) {
@@ -106,21 +143,24 @@ func ParseCertificates(text []byte) ([]*x509.Certificate, error) {
 
 // decode cuts a text into PEM blocks. encoding/pem passes over damaged blocks
 // in silence, which would turn half a chain into a shorter one, so their
-// number is compared with that of the BEGIN lines.
+// number is compared with that of the BEGIN lines. It would also read the same
+// bytes once for each BEGIN line before them: every BEGIN must have its END
+// before the next one, which keeps the work and the memory linear. A byte order
+// mark may stand at the beginning of the text and of each block, as if files of
+// a Windows editor had been joined: OpenSSL 3 passes over the same ones.
 func decode(data []byte) ([]*pem.Block, error) {
 	if len(data) > MaxCredentialBytes {
 		return nil, ErrTooBig
 	}
-	const maxBlocks = 2 * MaxCertificates
-	begins := bytes.Count(data, []byte("-----BEGIN "))
-	if begins > maxBlocks {
-		return nil, ErrTooBig
+	begins, err := countBlocks(data)
+	if err != nil {
+		return nil, err
 	}
 	var blocks []*pem.Block
 	certs := 0
 	for rest := data; ; {
 		var b *pem.Block
-		if b, rest = pem.Decode(rest); b == nil {
+		if b, rest = pem.Decode(bytes.TrimPrefix(rest, []byte("\ufeff"))); b == nil {
 			break
 		}
 		if isCertificate(b) {
@@ -130,53 +170,57 @@ func decode(data []byte) ([]*pem.Block, error) {
 	}
 	switch {
 	case certs > MaxCertificates:
-		return nil, ErrTooBig
+		err = ErrTooBig
 	case len(blocks) != begins:
-		return nil, ErrBadPEM
+		err = ErrBadPEM
+	}
+	if err != nil {
+		clearKeys(blocks)
+		return nil, err
 	}
 	return blocks, nil
+}
+
+// clearKeys leaves nothing in memory of the keys that were in a text.
+func clearKeys(blocks []*pem.Block) {
+	for _, b := range blocks {
+		if isKey(b) {
+			clear(b.Bytes)
+		}
+	}
+}
+
+func isKey(b *pem.Block) bool { return strings.HasSuffix(b.Type, "PRIVATE KEY") }
+
+func countBlocks(data []byte) (int, error) {
+	const maxBlocks = 2 * MaxCertificates
+	begin, end := []byte("-----BEGIN "), []byte("-----END ")
+	begins := bytes.Count(data, begin)
+	if begins > maxBlocks {
+		return 0, ErrTooBig
+	}
+	for range begins {
+		data = data[bytes.Index(data, begin)+len(begin):]
+		next := bytes.Index(data, begin)
+		if next < 0 {
+			next = len(data)
+		}
+		if !bytes.Contains(data[:next], end) {
+			return 0, ErrBadPEM
+		}
+	}
+	return begins, nil
 }
 
 func isCertificate(b *pem.Block) bool {
 	return b.Type == "CERTIFICATE" || b.Type == "X509 CERTIFICATE"
 }
 
-// parseKey reads a key. Parsers' errors are dropped on purpose: what is in
-// them about a private key is nobody's business.
-func parseKey(b *pem.Block) (crypto.Signer, error) {
-	if b.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(b.Headers["Proc-Type"], "ENCRYPTED") {
-		return nil, ErrEncryptedKey
-	}
-	var key any
-	var err error
-	switch b.Type {
-	case "RSA PRIVATE KEY":
-		key, err = x509.ParsePKCS1PrivateKey(b.Bytes)
-	case "EC PRIVATE KEY":
-		key, err = x509.ParseECPrivateKey(b.Bytes)
-	case "PRIVATE KEY":
-		key, err = x509.ParsePKCS8PrivateKey(b.Bytes)
-	default:
-		return nil, ErrBadKey
-	}
-	if err != nil {
-		return nil, ErrBadKey
-	}
-	switch k := key.(type) {
-	case *rsa.PrivateKey:
-		return k, nil
-	case *ecdsa.PrivateKey:
-		return k, nil
-	case ed25519.PrivateKey:
-		return k, nil
-	}
-	return nil, ErrBadKey
-}
-
-// order sorts a bag of certificates: the one of the key, then issuer after
-// issuer. What does not fit stays at the end for Verify to complain about. All
-// tools but XRootD's plain GSI fail on a file that begins with another
-// certificate (measured: gfal2 2.21, curl, xrootd 5.5.3 with TLS).
+// order sorts a bag of certificates: the one of the key (without a key, the
+// first that issued none of the others), then issuer after issuer. What does
+// not fit stays at the end for Verify to complain about. All tools but XRootD's
+// plain GSI fail on a file that begins with another certificate (measured: gfal2
+// 2.21, curl, xrootd 5.5.3 with TLS).
 func order(certs []*x509.Certificate, key crypto.Signer) []*x509.Certificate {
 	left := make([]*x509.Certificate, 0, len(certs))
 	for _, c := range certs {
@@ -189,14 +233,7 @@ func order(certs []*x509.Certificate, key crypto.Signer) []*x509.Certificate {
 		left = append(left[:i:i], left[i+1:]...)
 		return c
 	}
-	first := 0
-	for i, c := range left {
-		if samePublicKey(c.PublicKey, key.Public()) {
-			first = i
-			break
-		}
-	}
-	chain := []*x509.Certificate{take(first)}
+	chain := []*x509.Certificate{take(firstOf(left, key))}
 search:
 	for len(left) > 0 {
 		for i, c := range left {
@@ -211,6 +248,22 @@ search:
 		chain = chain[:n-1]
 	}
 	return append(chain, left...)
+}
+
+// firstOf is the index of the leaf, 0 where none stands out.
+func firstOf(certs []*x509.Certificate, key crypto.Signer) int {
+	for i, c := range certs {
+		if key != nil && samePublicKey(c.PublicKey, key.Public()) {
+			return i
+		}
+		issued := func(other *x509.Certificate) bool {
+			return other != c && bytes.Equal(other.RawIssuer, c.RawSubject)
+		}
+		if key == nil && !slices.ContainsFunc(certs, issued) {
+			return i
+		}
+	}
+	return 0
 }
 
 func contains(certs []*x509.Certificate, c *x509.Certificate) bool {
@@ -235,42 +288,6 @@ func (c *Credential) Leaf() *x509.Certificate {
 		return nil
 	}
 	return c.Chain[0]
-}
-
-// PEM writes the credential in the order that every grid tool accepts: the
-// leaf, its key as PKCS#8 (grid-proxy-info cannot read "EC PRIVATE KEY"), the
-// issuers towards the end-entity certificate. A root is left out.
-func (c *Credential) PEM() ([]byte, error) {
-	if len(c.Chain) == 0 {
-		return nil, ErrNoCertificate
-	}
-	if c.Key == nil {
-		return nil, ErrNoKey
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(c.Key)
-	if err != nil {
-		return nil, errors.New("the private key cannot be written: it is not in memory or of an unknown type")
-	}
-	defer clear(der)
-	var out bytes.Buffer
-	write := func(kind string, der []byte) error {
-		return pem.Encode(&out, &pem.Block{Type: kind, Bytes: der})
-	}
-	if err := write("CERTIFICATE", c.Chain[0].Raw); err != nil {
-		return nil, err
-	}
-	if err := write("PRIVATE KEY", der); err != nil {
-		return nil, err
-	}
-	for _, cert := range c.Chain[1:] {
-		if isSelfIssued(cert) {
-			continue
-		}
-		if err := write("CERTIFICATE", cert.Raw); err != nil {
-			return nil, err
-		}
-	}
-	return out.Bytes(), nil
 }
 
 // String names the credential by its subject.

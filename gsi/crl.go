@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/x509-credential-helper/x509-credential-helper/gsi/internal/files"
 )
 
 var oidIssuingPoint = asn1.ObjectIdentifier{2, 5, 29, 28}
@@ -26,8 +28,9 @@ func (t *TrustDir) checkRevocation(c *x509.Certificate, issuer anchor, now time.
 			if !t.names[name] {
 				continue
 			}
-			crl, e := t.loadCRL(name, issuer.cert)
+			crl, e := t.loadCRL(name, issuer)
 			if e != nil {
+				e.Detail += ", run fetch-crl"
 				return e
 			}
 			if crl == nil || seen[string(crl.Signature)] {
@@ -37,54 +40,79 @@ func (t *TrustDir) checkRevocation(c *x509.Certificate, issuer anchor, now time.
 			if e := t.revoked(c, crl, name); e != nil {
 				return e
 			}
-			if e := t.freshness(crl, name, now); e != nil {
-				stale = e
-			} else {
+			reason, detail := freshness(crl, now)
+			switch reason {
+			case "":
 				fresh = true
+				continue
+			case TrustCRLExpired:
+				detail += ", run fetch-crl"
 			}
+			stale = &TrustError{Reason: reason, File: t.file(name), Subject: subjectText(c), Detail: detail + "; it is needed for the certificate"}
 		}
 	}
 	if stale == nil || fresh || mode == CRLAllowExpired && stale.Reason == TrustCRLExpired {
 		return nil
 	}
-	stale.Subject = subjectText(c)
 	return stale
 }
 
 // loadCRL returns nil for a list of another CA, or of another key of this one.
-func (t *TrustDir) loadCRL(name string, ca *x509.Certificate) (*x509.RevocationList, *TrustError) {
+func (t *TrustDir) loadCRL(name string, ca anchor) (*x509.RevocationList, *TrustError) {
 	refuse := func(reason TrustReason, detail string) *TrustError {
-		return &TrustError{Reason: reason, File: t.file(name), Subject: subjectText(ca), Detail: detail}
+		return &TrustError{Reason: reason, File: t.file(name), Subject: subjectText(ca.cert), Detail: detail}
 	}
-	data, err := readBounded(t.file(name), maxCRLFile)
+	data, err := t.read(t.file(name), maxCRLFile)
 	if err != nil {
-		return nil, refuse(TrustBadFile, "the revocation list of the CA cannot be read: "+causeOf(err))
+		return nil, refuse(TrustBadFile, "the revocation list of the CA cannot be read: "+files.Cause(err))
 	}
+	parse := func(data []byte) (*x509.RevocationList, error) {
+		crl, reason, detail := parseCRL(data, ca.cert)
+		if detail != "" {
+			return nil, refuse(reason, detail)
+		}
+		return crl, nil
+	}
+	crl, err := (*x509.RevocationList)(nil), error(nil)
+	if ca.file == "" { // strangers send any number of CAs
+		crl, err = parse(data)
+	} else {
+		crl, err = parseOnce(&t.kept, kindCRL, ca.cert, data, parse)
+	}
+	if err != nil {
+		return nil, err.(*TrustError)
+	}
+	return crl, nil
+}
+
+// parseCRL reads and verifies a list. It says why it does not count, or returns
+// nil for a list of another CA.
+func parseCRL(data []byte, ca *x509.Certificate) (crl *x509.RevocationList, reason TrustReason, detail string) {
 	if block, _ := pem.Decode(data); block != nil {
 		data = block.Bytes
 	}
 	crl, err := x509.ParseRevocationList(data)
 	if err != nil {
-		return nil, refuse(TrustBadFile, "the revocation list of the CA is damaged, fetch it again")
+		return nil, TrustBadFile, "the revocation list of the CA is damaged"
 	}
 	if !bytes.Equal(crl.RawIssuer, ca.RawSubject) {
-		return nil, nil // two CAs can share a hash
+		return nil, "", "" // two CAs can share a hash
 	}
 	if err := ca.CheckSignature(crl.SignatureAlgorithm, crl.RawTBSRevocationList, crl.Signature); err != nil {
 		// A key identifier can only excuse a list that the key did not sign:
 		// one that it did sign counts, whatever is written in it.
 		if len(crl.AuthorityKeyId) > 0 && len(ca.SubjectKeyId) > 0 && !bytes.Equal(crl.AuthorityKeyId, ca.SubjectKeyId) {
-			return nil, nil
+			return nil, "", ""
 		}
-		return nil, refuse(TrustCRLInvalid, "the revocation list is not signed by the CA")
+		return nil, TrustCRLInvalid, "the revocation list is not signed by the CA"
 	}
 	if hasExtension(ca, oidKeyUsage) && ca.KeyUsage&x509.KeyUsageCRLSign == 0 {
-		return nil, refuse(TrustCRLInvalid, "the CA may not sign revocation lists")
+		return nil, TrustCRLInvalid, "the CA may not sign revocation lists"
 	}
 	if err := checkCRLExtensions(crl); err != nil {
-		return nil, refuse(TrustCRLInvalid, err.Error())
+		return nil, TrustCRLInvalid, err.Error()
 	}
-	return crl, nil
+	return crl, "", ""
 }
 
 func (t *TrustDir) revoked(c *x509.Certificate, crl *x509.RevocationList, name string) *TrustError {
@@ -100,22 +128,16 @@ func (t *TrustDir) revoked(c *x509.Certificate, crl *x509.RevocationList, name s
 	return nil
 }
 
-// freshness: a list without nextUpdate never expires (RFC 5280 section 5.1.2.5
-// requires one, OpenSSL does not).
-func (t *TrustDir) freshness(crl *x509.RevocationList, name string, now time.Time) *TrustError {
+// freshness says why a list does not count now, or "". One without nextUpdate
+// never expires (RFC 5280 section 5.1.2.5 requires it, OpenSSL does not).
+func freshness(crl *x509.RevocationList, now time.Time) (reason TrustReason, detail string) {
 	switch {
 	case now.Before(crl.ThisUpdate):
-		return &TrustError{
-			Reason: TrustCRLNotYetValid, File: t.file(name),
-			Detail: "the CA's revocation list is valid only from " + timeText(crl.ThisUpdate) + " on, which the certificate needs",
-		}
+		return TrustCRLNotYetValid, "the CA's revocation list is valid only from " + timeText(crl.ThisUpdate) + " on, it is " + timeText(now)
 	case !crl.NextUpdate.IsZero() && now.After(crl.NextUpdate):
-		return &TrustError{
-			Reason: TrustCRLExpired, File: t.file(name),
-			Detail: "the CA's revocation list expired at " + timeText(crl.NextUpdate) + ", run fetch-crl; it is needed for the certificate",
-		}
+		return TrustCRLExpired, "the CA's revocation list expired at " + timeText(crl.NextUpdate)
 	}
-	return nil
+	return "", ""
 }
 
 // checkCRLExtensions refuses lists that do not speak for all certificates of

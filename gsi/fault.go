@@ -14,8 +14,10 @@ const (
 	FaultTooLong         Fault = "too_long"                   // more than MaxCertificates
 	FaultExpired         Fault = "expired"                    // at least one certificate has
 	FaultNotYetValid     Fault = "not_yet_valid"              // at least one certificate's time has not come
-	FaultNotProxy        Fault = "not_a_proxy"                // a proxy was expected here
-	FaultLegacy          Fault = "legacy_proxy"               // GSI-2 or draft; OpenSSL's TLS refuses them
+	FaultOutlives        Fault = "outlives_issuer"            // a proxy that ends after its issuer; only with RefuseOutliving, and in Examine
+	FaultRequest         Fault = "request"                    // a certificate request that is malformed or too big
+	FaultNotProxy        Fault = "not_a_proxy"                // issued like a proxy, by a user or a proxy, but without proxyCertInfo (RFC 3820 section 3.8)
+	FaultLegacy          Fault = "legacy_proxy"               // GSI-2 or draft; TLS servers refuse them (measured: davs with OpenSSL 3)
 	FaultProxyInfo       Fault = "proxy_cert_info"            // malformed, or a policy language nobody knows (RFC 3820 section 3.8)
 	FaultNotCritical     Fault = "not_critical"               // proxyCertInfo is not critical (RFC 3820 section 3.8)
 	FaultSubject         Fault = "subject"                    // subject is not the issuer's and one CN more (RFC 3820 section 3.4)
@@ -30,11 +32,11 @@ const (
 	FaultUnknownCritical Fault = "unknown_critical_extension" // RFC 5280 section 4.2
 )
 
-// ChainError is the first rule that a chain breaks.
+// ChainError is a rule that a chain, a certificate request or a key breaks.
 type ChainError struct {
 	Fault   Fault
 	Depth   int    // of the certificate in the chain, 0 is the leaf
-	Subject string // of that certificate, one-line form; empty where there is none
+	Subject string // of that certificate, one-line form, at most 1000 bytes; empty where there is none
 	Detail  string // a sentence without its end
 }
 

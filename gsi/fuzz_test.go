@@ -21,24 +21,6 @@ func fuzzSeeds(f *testing.F) []byte {
 	return text
 }
 
-func FuzzParseCredential(f *testing.F) {
-	fuzzSeeds(f)
-	f.Fuzz(func(t *testing.T, data []byte) {
-		cred, err := ParseCredential(data)
-		if err != nil {
-			return
-		}
-		out, err := cred.PEM()
-		if err != nil {
-			t.Fatalf("parsed but not written: %v", err)
-		}
-		if _, err := ParseCredential(out); err != nil {
-			t.Fatalf("written but not parsed: %v", err)
-		}
-		_ = cred.Verify(VerifyOptions{Now: testTime, AllowLegacy: true, AllowSHA1: true})
-	})
-}
-
 func FuzzInspect(f *testing.F) {
 	fuzzSeeds(f)
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -51,7 +51,7 @@ func mustKey(t testing.TB, text string) crypto.Signer {
 	if block == nil {
 		t.Fatal("no PEM")
 	}
-	key, err := parseKey(block)
+	key, err := parseKey(block.Type, block.Bytes)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func newEEC(t testing.TB, ca *authority, cn string, change ...func(*x509.Certifi
 }
 
 func proxyTimes(o IssueOptions) IssueOptions {
-	o.NotBefore, o.NotAfter = testTime.Add(-5*time.Minute), testTime.Add(12*time.Hour)
+	o.Now, o.Lifetime = testTime, 12*time.Hour
 	return o
 }
 

@@ -1,6 +1,9 @@
 package gsi
 
 import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
@@ -16,28 +19,47 @@ type Info struct {
 	Limited bool // the leaf is limited, or a proxy above it is
 	Depth   int  // number of proxy certificates
 
+	// Rights are the leaf's as they count over the whole chain; "" for an
+	// end-entity certificate.
+	Rights Rights
+	// PathLen is how many further proxies may follow the leaf, the minimum
+	// over the chain; -1 is no limit.
+	PathLen int
+
+	// KeyBits and KeyAlgorithm ("RSA", "ECDSA", "Ed25519") are the leaf's; 0 and
+	// "unknown" for a key that crypto/x509 does not know.
+	KeyBits      int
+	KeyAlgorithm string
+	// SignatureAlgorithm is that of the signature on the leaf: "SHA256-RSA", or
+	// "unknown".
+	SignatureAlgorithm string
+	// Issuer is the leaf's, one-line form.
+	Issuer string
+
 	// Subject is the leaf's. Identity is the end-entity certificate's, the
 	// name that a person has in the grid; IdentityRaw is its DER, for MatchDN.
 	Subject, Identity, IdentityRFC2253 string
 	IdentityRaw                        []byte
 
 	// NotBefore is the latest start and NotAfter the earliest end over the
-	// whole chain and every VOMS attribute certificate in it: outside this
-	// time some server refuses something.
+	// whole chain and every VOMS attribute certificate in it, those that VOMS
+	// leaves out among them: outside this time some server may refuse something.
 	NotBefore, NotAfter time.Time
 
-	// VOMS holds the attributes of the proxy nearest to the leaf first: where
-	// there are several, that one's count. Their signatures are not verified.
+	// VOMS holds the attributes that servers see: those of the certificate
+	// nearest to the leaf which has any (measured: libvomsapi and voms-proxy-info
+	// 2.1 look at no others). Their signatures are not verified.
 	VOMS []voms.Attributes
 
 	Fingerprint string // "sha256:" and the hex digits of the leaf's DER
 }
 
-// Inspect reads a chain, leaf first, without verifying any signature. A chain
-// of proxies alone, without the end-entity certificate, is a *ChainError:
-// nobody can say whose it is.
+// Inspect reads a chain, leaf first, without verifying any signature. It is a
+// *ChainError where nobody can say whose the chain is: one of proxies alone,
+// without the end-entity certificate, and one whose end-entity certificate is
+// followed by that of an issuer which is no CA.
 func Inspect(chain []*x509.Certificate) (*Info, error) {
-	proxies, err := classify(chain)
+	proxies, err := identify(chain)
 	if err != nil {
 		return nil, err
 	}
@@ -49,12 +71,8 @@ func Inspect(chain []*x509.Certificate) (*Info, error) {
 		NotBefore:   chain[0].NotBefore,
 		NotAfter:    chain[0].NotAfter,
 	}
-	if len(proxies) > 0 {
-		info.Type = proxies[0].Type
-	}
-	for _, p := range proxies {
-		info.Limited = info.Limited || p.limited()
-	}
+	info.setRights(proxies)
+	info.setKey(chain[0])
 	if err := info.setNames(chain[0], eec); err != nil {
 		return nil, err
 	}
@@ -69,13 +87,18 @@ func Inspect(chain []*x509.Certificate) (*Info, error) {
 		for _, a := range attrs {
 			info.narrow(a.NotBefore, a.NotAfter)
 		}
-		info.VOMS = append(info.VOMS, attrs...)
+		if len(info.VOMS) == 0 {
+			info.VOMS = attrs
+		}
 	}
 	return info, nil
 }
 
 func (i *Info) setNames(leaf, eec *x509.Certificate) (err error) {
 	if i.Subject, err = OneLine(leaf.RawSubject); err != nil {
+		return err
+	}
+	if i.Issuer, err = OneLine(leaf.RawIssuer); err != nil {
 		return err
 	}
 	if i.Identity, err = OneLine(eec.RawSubject); err != nil {
@@ -85,6 +108,32 @@ func (i *Info) setNames(leaf, eec *x509.Certificate) (err error) {
 	return err
 }
 
+func (i *Info) setRights(proxies []*proxyInfo) {
+	if len(proxies) > 0 {
+		i.Type = proxies[0].Type
+	}
+	i.Rights, i.PathLen = rightsOf(proxies), pathLenOf(proxies)
+	i.Limited = i.Rights == RightsLimited
+}
+
+func (i *Info) setKey(leaf *x509.Certificate) {
+	i.KeyAlgorithm, i.SignatureAlgorithm = "unknown", "unknown"
+	if a := leaf.PublicKeyAlgorithm; a != x509.UnknownPublicKeyAlgorithm {
+		i.KeyAlgorithm = a.String()
+	}
+	if a := leaf.SignatureAlgorithm; a != x509.UnknownSignatureAlgorithm {
+		i.SignatureAlgorithm = a.String()
+	}
+	switch key := leaf.PublicKey.(type) {
+	case *rsa.PublicKey:
+		i.KeyBits = key.N.BitLen()
+	case *ecdsa.PublicKey:
+		i.KeyBits = key.Curve.Params().BitSize
+	case ed25519.PublicKey:
+		i.KeyBits = 8 * len(key)
+	}
+}
+
 func (i *Info) narrow(notBefore, notAfter time.Time) {
 	if notBefore.After(i.NotBefore) {
 		i.NotBefore = notBefore
@@ -92,39 +141,4 @@ func (i *Info) narrow(notBefore, notAfter time.Time) {
 	if notAfter.Before(i.NotAfter) {
 		i.NotAfter = notAfter
 	}
-}
-
-// classify returns what the proxies at the head of a chain say about
-// themselves; the certificate after them is the end-entity certificate.
-func classify(chain []*x509.Certificate) ([]*proxyInfo, error) {
-	switch {
-	case len(chain) == 0:
-		return nil, fault(FaultIncompleteChain, nil, 0, "there is no certificate")
-	case len(chain) > MaxCertificates:
-		return nil, fault(FaultTooLong, nil, 0, fmt.Sprintf("chain of %d certificates, at most %d are read", len(chain), MaxCertificates))
-	}
-	size := 0
-	var proxies []*proxyInfo
-	for i, c := range chain {
-		if c == nil {
-			return nil, fault(FaultIncompleteChain, nil, i, "a certificate of the chain is missing")
-		}
-		if size += len(c.Raw); size > MaxCredentialBytes {
-			return nil, fault(FaultTooLong, nil, i, "the chain is larger than 1 MiB")
-		}
-		p, err := readProxyInfo(c)
-		switch {
-		case err != nil:
-			return nil, fault(FaultProxyInfo, chain, i, "the proxyCertInfo extension is malformed")
-		case p == nil:
-		case len(proxies) < i:
-			return nil, fault(FaultIssuer, chain, i, "a proxy certificate follows the certificate of its user: the chain is out of order")
-		default:
-			proxies = append(proxies, p)
-		}
-	}
-	if len(proxies) == len(chain) {
-		return nil, fault(FaultIncompleteChain, chain, len(chain)-1, "the chain ends with a proxy certificate, the certificate of the user itself is missing")
-	}
-	return proxies, nil
 }

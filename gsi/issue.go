@@ -10,31 +10,40 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"time"
 
 	"github.com/x509-credential-helper/x509-credential-helper/gsi/internal/dn"
 )
 
+// Backdate is how long before its issue a proxy begins, to serve hosts whose
+// clocks are slow, as MyProxy does.
+const Backdate = 5 * time.Minute
+
 // IssueOptions says what kind of proxy to issue.
 type IssueOptions struct {
-	// Limited proxies may move data but not start jobs. A proxy of a limited
-	// proxy is limited whatever stands here.
-	Limited bool
-	// PathLen is how many further proxies may follow; nil is no limit.
+	// Rights is what the proxy may do; "" is RightsInheritAll. A proxy of a
+	// limited proxy is limited whatever stands here. RightsOther cannot be
+	// issued.
+	Rights Rights
+	// PathLen is how many further proxies may follow; nil is no limit of this
+	// proxy's own. It is clipped to what the issuer's chain leaves.
 	PathLen *int
-	// NotBefore and NotAfter are clipped to those of the issuer's chain. To
-	// serve hosts whose clocks are slow, callers begin five minutes early, as
-	// MyProxy does.
-	NotBefore, NotAfter time.Time
-	// Extensions are added as they are, for instance VOMS attributes.
+	// The proxy is valid from Backdate before Now until Lifetime after it, both
+	// clipped to what the issuer's whole chain allows.
+	Now      time.Time
+	Lifetime time.Duration
+	// Extensions are added as they are, for instance VOMS attributes. Those that
+	// Issue writes itself, alternative names and basic constraints are refused.
 	Extensions []pkix.Extension
 }
 
 // Issue signs a proxy certificate of RFC 3820 for pub: the issuer's subject,
 // byte for byte, with CN=serial added, keyUsage of digitalSignature and
-// keyEncipherment as far as the issuer has them, no alternative name.
+// keyEncipherment as far as the issuer has them, no alternative name. What no
+// server would accept is a *ChainError and not signed.
 func Issue(issuer *Credential, pub crypto.PublicKey, opts IssueOptions) (*x509.Certificate, error) {
-	proxies, err := classify(issuer.Chain)
+	proxies, err := identify(issuer.Chain)
 	if err != nil {
 		return nil, err
 	}
@@ -42,8 +51,11 @@ func Issue(issuer *Credential, pub crypto.PublicKey, opts IssueOptions) (*x509.C
 		return nil, ErrNoKey
 	}
 	parent := issuer.Chain[0]
-	if err := mayIssue(parent, proxies); err != nil {
+	if err := mayIssue(issuer, proxies); err != nil {
 		return nil, err
+	}
+	if reason := weakPublicKey(pub); reason != "" {
+		return nil, fault(FaultWeakKey, nil, 0, "the proxy would have "+reason)
 	}
 	serial, err := proxySerial()
 	if err != nil {
@@ -53,9 +65,9 @@ func Issue(issuer *Credential, pub crypto.PublicKey, opts IssueOptions) (*x509.C
 	if err != nil {
 		return nil, err
 	}
-	notBefore, notAfter := clip(issuer.Chain, opts.NotBefore, opts.NotAfter)
-	if !notAfter.After(notBefore) {
-		return nil, errors.New("the proxy would end before it begins: its issuer's time is over, or the wrong time was asked for")
+	notBefore, notAfter, err := validFor(issuer.Chain, opts)
+	if err != nil {
+		return nil, err
 	}
 	extensions, err := proxyExtensions(parent, proxies, opts)
 	if err != nil {
@@ -85,21 +97,29 @@ func (c *Credential) Derive(key crypto.Signer, opts IssueOptions) (*Credential, 
 }
 
 // mayIssue refuses what no server would accept, before it is signed.
-func mayIssue(parent *x509.Certificate, proxies []*proxyInfo) error {
-	chain := []*x509.Certificate{parent}
+func mayIssue(issuer *Credential, proxies []*proxyInfo) error {
+	chain := issuer.Chain[:1]
+	parent := chain[0]
 	switch {
+	case !issuer.isOurKey():
+		return fault(FaultWrongKey, chain, 0, wrongKeyText)
+	case weakPublicKey(parent.PublicKey) != "":
+		return fault(FaultWeakKey, chain, 0, "the issuer has "+weakPublicKey(parent.PublicKey))
 	case parent.IsCA:
 		return fault(FaultCA, chain, 0, "a CA's certificate cannot issue proxies")
 	case !mayDigitallySign(parent):
 		return fault(FaultKeyUsage, chain, 0, "the issuer's key may not be used for digital signatures, so it cannot issue proxies")
 	}
-	for depth, p := range proxies {
-		switch {
-		case p.Type != TypeRFC3820:
-			return fault(FaultMixedTypes, chain, 0, "a proxy from before RFC 3820 cannot issue one of RFC 3820")
-		case p.PathLen >= 0 && depth+1 > p.PathLen:
-			return fault(FaultPathLength, chain, 0, "the issuer's chain allows no further proxy")
+	for _, p := range proxies {
+		if p.Type != TypeRFC3820 {
+			return fault(FaultMixedTypes, chain, 0, "a "+string(p.Type)+" proxy, from before RFC 3820, cannot issue one of RFC 3820")
 		}
+		if detail := p.badPolicy(); detail != "" {
+			return fault(FaultProxyInfo, chain, 0, detail)
+		}
+	}
+	if pathLenOf(proxies) == 0 {
+		return fault(FaultPathLength, chain, 0, "the issuer's chain allows no further proxy")
 	}
 	return nil
 }
@@ -114,10 +134,17 @@ func proxySerial() (*big.Int, error) {
 	return n.Add(n, big.NewInt(1)), nil
 }
 
-// clip narrows a time to what the whole chain above allows: nobody accepts
-// more, and tools would show an end that is not one.
-func clip(chain []*x509.Certificate, notBefore, notAfter time.Time) (time.Time, time.Time) {
-	for _, c := range chain {
+// validFor is the time that is asked for as far as the whole chain above
+// allows it: nobody accepts more, and tools would show an end that is not one.
+func validFor(chain []*x509.Certificate, opts IssueOptions) (notBefore, notAfter time.Time, err error) {
+	if opts.Now.IsZero() || opts.Lifetime <= 0 {
+		return notBefore, notAfter, errors.New("a proxy needs a time of issue and a lifetime above zero")
+	}
+	notBefore, notAfter = opts.Now.Add(-Backdate), opts.Now.Add(opts.Lifetime)
+	for depth, c := range chain {
+		if !opts.Now.Before(c.NotAfter) {
+			return notBefore, notAfter, fault(FaultExpired, chain, depth, "no proxy can be issued, the certificate expired at "+timeText(c.NotAfter))
+		}
 		if notBefore.Before(c.NotBefore) {
 			notBefore = c.NotBefore
 		}
@@ -125,15 +152,27 @@ func clip(chain []*x509.Certificate, notBefore, notAfter time.Time) (time.Time, 
 			notAfter = c.NotAfter
 		}
 	}
-	return notBefore, notAfter
+	if !notAfter.After(notBefore) {
+		return notBefore, notAfter, fault(FaultNotYetValid, chain, 0, "the proxy would end before its issuer's time begins at "+timeText(notBefore))
+	}
+	return notBefore, notAfter, nil
 }
 
 func proxyExtensions(parent *x509.Certificate, proxies []*proxyInfo, opts IssueOptions) ([]pkix.Extension, error) {
-	language := oidInheritAll
-	if opts.Limited || len(proxies) > 0 && proxies[0].limited() {
+	language, err := languageOf(opts.Rights)
+	if err != nil {
+		return nil, err
+	}
+	if rightsOf(proxies) == RightsLimited {
 		language = oidLimited
 	}
-	info, err := proxyInfoExtension(language, opts.PathLen)
+	pathLen := opts.PathLen
+	// OpenSSL refuses a proxy that promises more than is left (promisedBelow).
+	if left := pathLenOf(proxies); left > 0 && pathLen != nil && *pathLen >= left {
+		pathLen = new(int)
+		*pathLen = left - 1
+	}
+	info, err := proxyInfoExtension(language, pathLen)
 	if err != nil {
 		return nil, err
 	}
@@ -150,12 +189,11 @@ func proxyExtensions(parent *x509.Certificate, proxies []*proxyInfo, opts IssueO
 		}
 	}
 	for _, ext := range opts.Extensions {
-		for _, have := range out {
-			if have.Id.Equal(ext.Id) {
-				return nil, fmt.Errorf("the extension %s is not the caller's to set", ext.Id)
-			}
-		}
-		if ext.Id.Equal(oidSubjectAltName) || ext.Id.Equal(oidIssuerAltName) {
+		set := slices.ContainsFunc(out, func(have pkix.Extension) bool { return have.Id.Equal(ext.Id) })
+		switch {
+		case set, ext.Id.Equal(oidDraftProxyInfo), ext.Id.Equal(oidBasicConstraints):
+			return nil, fmt.Errorf("the extension %s is not the caller's to set", ext.Id)
+		case ext.Id.Equal(oidSubjectAltName), ext.Id.Equal(oidIssuerAltName):
 			return nil, errors.New("a proxy may not have an alternative name (RFC 3820 section 3.5)")
 		}
 		out = append(out, ext)

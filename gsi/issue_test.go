@@ -2,6 +2,8 @@ package gsi
 
 import (
 	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -100,10 +102,16 @@ func TestIssueRefuses(t *testing.T) {
 	_, err = legacy(t, user, "proxy").Derive(newECKey(t), proxyTimes(IssueOptions{}))
 	wantFault(t, err, FaultMixedTypes)
 	for name, o := range map[string]IssueOptions{
-		"over before it begins": {NotBefore: testTime, NotAfter: testTime},
-		"alternative name":      proxyTimes(IssueOptions{Extensions: []pkix.Extension{{Id: oidSubjectAltName}}}),
-		"key usage twice":       proxyTimes(IssueOptions{Extensions: []pkix.Extension{{Id: oidKeyUsage}}}),
-		"path length below 0":   proxyTimes(IssueOptions{PathLen: limit(-1)}),
+		"no lifetime":                {Now: testTime},
+		"a lifetime below zero":      {Now: testTime, Lifetime: -time.Hour},
+		"no time":                    {Lifetime: time.Hour},
+		"alternative name":           proxyTimes(IssueOptions{Extensions: []pkix.Extension{{Id: oidSubjectAltName}}}),
+		"key usage twice":            proxyTimes(IssueOptions{Extensions: []pkix.Extension{{Id: oidKeyUsage}}}),
+		"basic constraints of a CA":  proxyTimes(IssueOptions{Extensions: []pkix.Extension{{Id: oidBasicConstraints, Critical: true, Value: []byte{0x30, 3, 1, 1, 0xff}}}}),
+		"proxyCertInfo of the draft": proxyTimes(IssueOptions{Extensions: []pkix.Extension{draftExt(t, oidInheritAll, nil)}}),
+		"path length below 0":        proxyTimes(IssueOptions{PathLen: limit(-1)}),
+		"rights that nobody defined": proxyTimes(IssueOptions{Rights: RightsOther}),
+		"rights with a typo":         proxyTimes(IssueOptions{Rights: "Limited"}),
 	} {
 		if _, err := user.Derive(newECKey(t), o); err == nil {
 			t.Errorf("%s: signed", name)
@@ -111,5 +119,69 @@ func TestIssueRefuses(t *testing.T) {
 	}
 	if _, err := (&Credential{Chain: user.Chain}).Derive(newECKey(t), proxyTimes(IssueOptions{})); err == nil {
 		t.Error("signed without a key")
+	}
+}
+
+// TestIssueRefusesKeysAndTimes: each with its reason.
+func TestIssueRefusesKeysAndTimes(t *testing.T) {
+	root := newCA(t, "Root", nil)
+	user := newEEC(t, root, "Jane")
+	weak, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = user.Derive(weak, proxyTimes(IssueOptions{}))
+	wantFault(t, err, FaultWeakKey)
+	_, err = user.Derive(hugeKey{newECKey(t)}, proxyTimes(IssueOptions{}))
+	wantFault(t, err, FaultWeakKey)
+	ofWeak := &Credential{Chain: []*x509.Certificate{issue(t, root, weak, &x509.Certificate{RawSubject: labName("Jane")})}, Key: weak}
+	_, err = ofWeak.Derive(newECKey(t), proxyTimes(IssueOptions{}))
+	wantFault(t, err, FaultWeakKey)
+	_, err = (&Credential{Chain: user.Chain, Key: newECKey(t)}).Derive(newECKey(t), proxyTimes(IssueOptions{}))
+	wantFault(t, err, FaultWrongKey)
+	strange := forge(t, user, func(c *x509.Certificate) {
+		c.ExtraExtensions = []pkix.Extension{proxyExt(t, asn1.ObjectIdentifier{1, 2, 3}, nil)}
+	})
+	_, err = strange.Derive(newECKey(t), proxyTimes(IssueOptions{}))
+	wantFault(t, err, FaultProxyInfo)
+
+	end := user.Leaf().NotAfter
+	for _, now := range []time.Time{end, end.Add(time.Hour)} {
+		_, err = user.Derive(newECKey(t), IssueOptions{Now: now, Lifetime: time.Hour})
+		wantFault(t, err, FaultExpired)
+	}
+	_, err = user.Derive(newECKey(t), IssueOptions{Now: user.Leaf().NotBefore.Add(-2 * time.Hour), Lifetime: time.Hour})
+	wantFault(t, err, FaultNotYetValid)
+}
+
+// TestIssueTimes: five minutes back for slow clocks, and never outside any
+// certificate of the chain.
+func TestIssueTimes(t *testing.T) {
+	root := newCA(t, "Root", nil)
+	user := newEEC(t, root, "Jane")
+	short := derive(t, user, IssueOptions{})
+	for name, tt := range map[string]struct {
+		issuer   *Credential
+		now      time.Time
+		lifetime time.Duration
+		from, to time.Time
+	}{
+		"as asked for":       {user, testTime, time.Hour, testTime.Add(-Backdate), testTime.Add(time.Hour)},
+		"of a shorter proxy": {short, testTime, 100 * time.Hour, testTime.Add(-Backdate), testTime.Add(12 * time.Hour)},
+		"for ever":           {user, testTime, 1<<63 - 1, testTime.Add(-Backdate), user.Leaf().NotAfter},
+		"of a young issuer":  {user, user.Leaf().NotBefore.Add(time.Minute), time.Hour, user.Leaf().NotBefore, user.Leaf().NotBefore.Add(time.Hour + time.Minute)},
+		"in another zone":    {user, testTime.In(time.FixedZone("x", 3600)), time.Hour, testTime.Add(-Backdate), testTime.Add(time.Hour)},
+	} {
+		cred, err := tt.issuer.Derive(newECKey(t), IssueOptions{Now: tt.now, Lifetime: tt.lifetime})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if c := cred.Leaf(); !c.NotBefore.Equal(tt.from) || !c.NotAfter.Equal(tt.to) {
+			t.Errorf("%s: %s to %s, want %s to %s", name, c.NotBefore, c.NotAfter, tt.from, tt.to)
+		}
+		if faults := Examine(cred, VerifyOptions{Now: tt.now}); len(faults) > 0 {
+			t.Errorf("%s: %v", name, faults)
+		}
 	}
 }

@@ -69,7 +69,7 @@ func realProxy(t *testing.T, o IssueOptions, levels int) (root *authority, cred 
 	root = newCA(t, "Root", nil, realNow)
 	cred = newEEC(t, root, "Jane", realNow)
 	for range levels {
-		o.NotBefore, o.NotAfter = time.Now().Add(-5*time.Minute), time.Now().Add(12*time.Hour)
+		o.Now, o.Lifetime = time.Now(), 12*time.Hour
 		next, err := cred.Derive(rsaKeys()[0], o)
 		if err != nil {
 			t.Fatal(err)
@@ -82,7 +82,9 @@ func realProxy(t *testing.T, o IssueOptions, levels int) (root *authority, cred 
 // TestOpenSSLAcceptsProxies: OpenSSL's verifier is what davs:// servers have.
 func TestOpenSSLAcceptsProxies(t *testing.T) {
 	needTool(t, "openssl", "openssl")
-	for name, o := range map[string]IssueOptions{"full": {}, "limited": {Limited: true}} {
+	for name, o := range map[string]IssueOptions{
+		"full": {}, "limited": {Rights: RightsLimited}, "independent": {Rights: RightsIndependent}, "path length": {PathLen: limit(1)},
+	} {
 		root, cred := realProxy(t, o, 2)
 		dir := t.TempDir()
 		out := run(t, nil, "openssl", "verify", "-allow_proxy_certs", "-auth_level", "2",
@@ -95,6 +97,27 @@ func TestOpenSSLAcceptsProxies(t *testing.T) {
 	}
 }
 
+// TestOpenSSLCountsPromises: a path length that promises more than its issuer
+// has left is within RFC 3820, but TLS servers refuse it, and so does Verify.
+func TestOpenSSLCountsPromises(t *testing.T) {
+	needTool(t, "openssl", "openssl")
+	root, first := realProxy(t, IssueOptions{PathLen: limit(1)}, 1)
+	for pathLen, good := range map[int]bool{0: true, 1: false} {
+		cred := withInfo(t, first, oidInheritAll, limit(pathLen), realNow)
+		dir := t.TempDir()
+		out, err := exec.Command("openssl", "verify", "-allow_proxy_certs",
+			"-CAfile", write(t, filepath.Join(dir, "ca.pem"), pemOf(root.cert)),
+			"-untrusted", write(t, filepath.Join(dir, "chain.pem"), pemOf(cred.Chain[1:]...)),
+			write(t, filepath.Join(dir, "proxy.pem"), pemOf(cred.Leaf()))).CombinedOutput()
+		if (err == nil) != good || !good && !strings.Contains(string(out), "proxy path length constraint exceeded") {
+			t.Errorf("path length %d below 1: openssl says %v\n%s", pathLen, err, out)
+		}
+		if err := cred.Verify(VerifyOptions{Now: time.Now()}); (err == nil) != good {
+			t.Errorf("path length %d below 1: Verify says %v", pathLen, err)
+		}
+	}
+}
+
 // TestGridProxyInfo: the Globus tool reads the file and agrees on what it is.
 func TestGridProxyInfo(t *testing.T) {
 	needTool(t, "grid-proxy-info", "globus-proxy-utils")
@@ -103,7 +126,7 @@ func TestGridProxyInfo(t *testing.T) {
 		want string
 	}{
 		{IssueOptions{}, "RFC 3820 compliant impersonation proxy"},
-		{IssueOptions{Limited: true}, "RFC 3820 compliant limited proxy"},
+		{IssueOptions{Rights: RightsLimited}, "RFC 3820 compliant limited proxy"},
 	} {
 		_, cred := realProxy(t, tt.o, 2)
 		text, err := cred.PEM()

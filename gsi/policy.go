@@ -3,63 +3,139 @@ package gsi
 import (
 	"crypto/x509"
 	"errors"
-	"fmt"
+	"slices"
 	"strings"
+
+	"github.com/x509-credential-helper/x509-credential-helper/gsi/internal/files"
 )
 
-// checkPolicy asks the issuer's signing policy whether it may sign the
-// certificate. Like Globus it looks for the file by the hash of the issuer's
-// name, so a sub-CA that came with the chain needs one, too.
-func (t *TrustDir) checkPolicy(c *x509.Certificate, issuer anchor, mode PolicyMode) *TrustError {
+// checkPolicy asks the policy of the issuer whether it may sign the
+// certificate: its signing policy or, where it has none, its .namespaces, and
+// where it has neither the .namespaces of the CAs above it on the path, nearest
+// first (they may speak of their sub-CAs; canl-java looks there, too). Like
+// Globus it looks for the files by the hash of the issuer's name, so a sub-CA
+// that came with the chain needs one as well.
+func (t *TrustDir) checkPolicy(c *x509.Certificate, issuer anchor, above []anchor, mode PolicyMode) *TrustError {
 	if mode == PolicyIgnore {
 		return nil
 	}
 	refuse := func(reason TrustReason, name, detail string) *TrustError {
 		return &TrustError{Reason: reason, File: t.file(name), Subject: subjectText(c), Detail: detail}
 	}
-	names := t.companions(issuer, ".signing_policy")
-	found := ""
-	for _, name := range names {
+	p, err := t.policyOf(issuer, above)
+	switch {
+	case err != nil:
+		return refuse(TrustBadFile, p.file, "the "+p.kind.text()+" cannot be read: "+err.Error())
+	case p.kind == policyNone && mode == PolicyIfPresent:
+		return nil
+	case p.kind == policyNone:
+		return refuse(TrustNoPolicy, p.file, "the CA "+subjectText(issuer.cert)+" has no signing policy, so it may sign nothing")
+	}
+	subject, err := OneLine(c.RawSubject)
+	if err == nil && p.allows(subject) {
+		return nil
+	}
+	return refuse(TrustPolicy, p.file, "the "+p.kind.text()+" of the CA "+subjectText(issuer.cert)+" does not allow it to sign the certificate")
+}
+
+// policyKind is which language says what a CA may sign.
+type policyKind string
+
+const (
+	policySigning    policyKind = "signing_policy"
+	policyNamespaces policyKind = "namespaces"
+	policyNone       policyKind = "none"
+)
+
+func (k policyKind) text() string {
+	if k == policyNamespaces {
+		return "namespaces policy"
+	}
+	return "signing policy"
+}
+
+// caPolicy is what the directory says about one CA.
+type caPolicy struct {
+	kind   policyKind
+	file   string // base name; of policyNone the one that is missing
+	ca     string // one-line form
+	signed signingPolicy
+	spaces namespaces
+	own    bool // the namespaces file is the CA's own
+}
+
+func (p *caPolicy) allows(subject string) bool {
+	if p.kind == policySigning {
+		return p.signed.allows(p.ca, subject)
+	}
+	return p.spaces.allows(p.ca, subject, p.own)
+}
+
+// speaks reports whether the file is about the CA at all.
+func (p *caPolicy) speaks() bool {
+	if p.kind == policySigning {
+		return p.signed.speaksOf(p.ca)
+	}
+	return p.spaces.speaksOf(p.ca, p.own)
+}
+
+// policyOf reads the policy of a CA. With an error it says which file, and of
+// which kind, could not be read.
+func (t *TrustDir) policyOf(ca anchor, above []anchor) (p caPolicy, err error) {
+	name, err := OneLine(ca.cert.RawSubject)
+	p = caPolicy{kind: policyNone, ca: name, file: t.companions(ca, ".signing_policy")[0]}
+	if err != nil {
+		return p, err
+	}
+	if file := t.companion(ca, ".signing_policy"); file != "" {
+		p.kind, p.file = policySigning, file
+		p.signed, err = readPolicy(t, file, kindSigningPolicy, parsePolicy)
+		return p, err
+	}
+	for i, c := range append([]anchor{ca}, above...) {
+		file := t.companion(c, ".namespaces")
+		if file == "" {
+			continue
+		}
+		q := caPolicy{kind: policyNamespaces, ca: name, file: file, own: i == 0}
+		q.spaces, err = readPolicy(t, file, kindNamespaces, parseNamespaces)
+		switch {
+		case err != nil || q.speaks():
+			return q, err
+		case p.kind == policyNone && q.own:
+			p = q // its own file is silent about it: it counts unless one above speaks
+		}
+	}
+	return p, nil
+}
+
+func readPolicy[T any](t *TrustDir, name string, kind trustKind, parse func([]byte) (T, error)) (none T, err error) {
+	data, err := t.read(t.file(name), maxTrustFile)
+	if err != nil {
+		return none, errors.New(files.Cause(err))
+	}
+	return parseOnce(&t.kept, kind, nil, data, parse)
+}
+
+// companion returns the file about a CA that counts, "" where there is none.
+func (t *TrustDir) companion(ca anchor, ext string) string {
+	for _, name := range t.companions(ca, ext) {
 		if t.names[name] {
-			found = name
-			break
+			return name
 		}
 	}
-	if found == "" {
-		if mode == PolicyIfPresent {
-			return nil
-		}
-		return refuse(TrustNoPolicy, names[0], "the CA "+subjectText(issuer.cert)+" has no signing policy, so it may sign nothing")
-	}
-	data, err := readBounded(t.file(found), maxTrustFile)
-	if err != nil {
-		return refuse(TrustBadFile, found, "the signing policy cannot be read: "+causeOf(err))
-	}
-	policy, err := parsePolicy(data)
-	if err != nil {
-		return refuse(TrustBadFile, found, "the signing policy cannot be read: "+err.Error())
-	}
-	ca, err := OneLine(issuer.cert.RawSubject)
-	if err == nil {
-		var subject string
-		if subject, err = OneLine(c.RawSubject); err == nil && policy.allows(ca, subject) {
-			return nil
-		}
-	}
-	return refuse(TrustPolicy, found, "the signing policy of the CA "+subjectText(issuer.cert)+" does not allow it to sign the certificate")
+	return ""
 }
 
 // companions returns the names that a file about a CA can have, best first.
 func (t *TrustDir) companions(ca anchor, ext string) []string {
-	all := stems(ca.cert.RawSubject)
-	if i := strings.LastIndexByte(ca.file, '.'); i > 0 {
-		stem := ca.file[:i]
-		if stem != all[0] && stem != all[len(all)-1] {
-			all = append(all, stem)
-		}
+	known := t.kept.stems(ca.cert.RawSubject)
+	all := make([]string, 0, len(known)+1)
+	for _, stem := range known {
+		all = append(all, stem+ext)
 	}
-	for i := range all {
-		all[i] += ext
+	if i := strings.LastIndexByte(ca.file, '.'); i > 0 && !slices.Contains(known, ca.file[:i]) {
+		all = append(all, ca.file[:i]+ext)
 	}
 	return all
 }
@@ -109,6 +185,16 @@ func (p signingPolicy) allows(ca, subject string) bool {
 	return granted
 }
 
+// speaksOf reports whether the file is about the CA at all.
+func (p signingPolicy) speaksOf(ca string) bool {
+	for i := range p {
+		if p[i].speaksOf(ca) {
+			return true
+		}
+	}
+	return false
+}
+
 func (e *policyEntry) speaksOf(ca string) bool {
 	for _, p := range e.principals {
 		if p.kind == "access_id_ANYBODY" {
@@ -146,9 +232,13 @@ func foldSubject(s string) string {
 // bytes outside ASCII may stand as they are.
 func foldDN(s string) string {
 	var b strings.Builder
+	b.Grow(len(s))
 	for i := range len(s) {
 		if c := s[i]; c >= 0x80 {
-			fmt.Fprintf(&b, `\x%02x`, c)
+			const hex = "0123456789abcdef"
+			b.WriteString(`\x`)
+			b.WriteByte(hex[c>>4])
+			b.WriteByte(hex[c&15])
 		} else {
 			b.WriteByte(c)
 		}

@@ -6,6 +6,8 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/x509-credential-helper/x509-credential-helper/gsi/internal/dn"
 )
@@ -21,17 +23,29 @@ const (
 	TypeLegacy  Type = "legacy"  // GSI-2 proxy, told by its last CN alone
 )
 
+// Rights is what a proxy may do with the rights of whom it stands for.
+type Rights string
+
+// The rights, by the policy language of proxyCertInfo (RFC 3820 section 3.8.2).
+const (
+	RightsInheritAll  Rights = "inherit_all" // everything ("impersonation", "full")
+	RightsLimited     Rights = "limited"     // Globus: move data, but start no jobs
+	RightsIndependent Rights = "independent" // nothing but what is given to the proxy itself
+	RightsOther       Rights = "other"       // a policy language that is not understood
+)
+
 var (
-	oidProxyCertInfo   = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 14}         // RFC 3820 section 3.8
-	oidDraftProxyInfo  = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 3536, 1, 222}     // Globus
-	oidInheritAll      = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 21, 1}         // RFC 3820 section 3.8.2
-	oidIndependent     = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 21, 2}         // RFC 3820 section 3.8.2
-	oidLimited         = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 3536, 1, 1, 1, 9} // Globus
-	oidKeyUsage        = asn1.ObjectIdentifier{2, 5, 29, 15}
-	oidSubjectAltName  = asn1.ObjectIdentifier{2, 5, 29, 17}
-	oidIssuerAltName   = asn1.ObjectIdentifier{2, 5, 29, 18}
-	oidNameConstraints = asn1.ObjectIdentifier{2, 5, 29, 30}
-	oidExtKeyUsage     = asn1.ObjectIdentifier{2, 5, 29, 37}
+	oidProxyCertInfo    = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 14}         // RFC 3820 section 3.8
+	oidDraftProxyInfo   = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 3536, 1, 222}     // Globus
+	oidInheritAll       = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 21, 1}         // RFC 3820 section 3.8.2
+	oidIndependent      = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 21, 2}         // RFC 3820 section 3.8.2
+	oidLimited          = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 3536, 1, 1, 1, 9} // Globus
+	oidBasicConstraints = asn1.ObjectIdentifier{2, 5, 29, 19}
+	oidKeyUsage         = asn1.ObjectIdentifier{2, 5, 29, 15}
+	oidSubjectAltName   = asn1.ObjectIdentifier{2, 5, 29, 17}
+	oidIssuerAltName    = asn1.ObjectIdentifier{2, 5, 29, 18}
+	oidNameConstraints  = asn1.ObjectIdentifier{2, 5, 29, 30}
+	oidExtKeyUsage      = asn1.ObjectIdentifier{2, 5, 29, 37}
 )
 
 // proxyPolicy is RFC 3820 section 3.8.2.
@@ -46,10 +60,61 @@ type proxyInfo struct {
 	Critical bool
 	PathLen  int // -1: no limit
 	Policy   proxyPolicy
+
+	malformed bool // the rest is what could be read
 }
 
 func (p *proxyInfo) limited() bool     { return p.Policy.Language.Equal(oidLimited) }
 func (p *proxyInfo) independent() bool { return p.Policy.Language.Equal(oidIndependent) }
+
+// rights is what the proxy says of itself, without those above it.
+func (p *proxyInfo) rights() Rights {
+	switch {
+	case p.limited():
+		return RightsLimited
+	case p.independent():
+		return RightsIndependent
+	case p.Policy.Language.Equal(oidInheritAll):
+		return RightsInheritAll
+	}
+	return RightsOther
+}
+
+// rightsOf are the rights of the leaf over the proxies of a chain. A proxy
+// that inherits has those of the one above it. Limited anywhere is limited at
+// the leaf, even where an independent proxy lies between: Globus' rule, and the
+// safe one. "" stands for no proxies.
+func rightsOf(proxies []*proxyInfo) Rights {
+	if len(proxies) == 0 {
+		return ""
+	}
+	out := RightsInheritAll
+	for _, p := range slices.Backward(proxies) {
+		switch r := p.rights(); {
+		case out == RightsLimited || r == RightsInheritAll:
+		case r == RightsIndependent && out == RightsOther:
+		default:
+			out = r
+		}
+	}
+	return out
+}
+
+// pathLenOf is how many more proxies may follow the leaf, -1 for no limit. The
+// pCPathLenConstraint of each proxy counts those below it (RFC 3820 section
+// 3.8.1).
+func pathLenOf(proxies []*proxyInfo) int {
+	out := -1
+	for depth, p := range proxies {
+		if p.PathLen < 0 {
+			continue
+		}
+		if left := max(p.PathLen-depth, 0); out < 0 || left < out {
+			out = left
+		}
+	}
+	return out
+}
 
 // extension is the identifier of what makes the certificate a proxy.
 func (p *proxyInfo) extension() asn1.ObjectIdentifier {
@@ -62,10 +127,10 @@ func (p *proxyInfo) extension() asn1.ObjectIdentifier {
 	return nil
 }
 
-// readProxyInfo returns nil for a certificate that is no proxy. For an
-// unreadable proxyCertInfo it returns what is known and an error.
-func readProxyInfo(c *x509.Certificate) (*proxyInfo, error) {
-	for _, ext := range c.Extensions {
+// readExtension returns nil where there is no proxyCertInfo of either kind. For
+// an unreadable one it returns what is known and an error.
+func readExtension(extensions []pkix.Extension) (*proxyInfo, error) {
+	for _, ext := range extensions {
 		switch {
 		case ext.Id.Equal(oidProxyCertInfo):
 			p := &proxyInfo{Type: TypeRFC3820, Critical: ext.Critical, PathLen: -1}
@@ -74,6 +139,15 @@ func readProxyInfo(c *x509.Certificate) (*proxyInfo, error) {
 			p := &proxyInfo{Type: TypeDraft, Critical: ext.Critical, PathLen: -1}
 			return p, p.parseDraft(ext.Value)
 		}
+	}
+	return nil, nil
+}
+
+// readProxyInfo is readExtension for a certificate, which may also be a proxy
+// without one.
+func readProxyInfo(c *x509.Certificate) (*proxyInfo, error) {
+	if p, err := readExtension(c.Extensions); p != nil {
+		return p, err
 	}
 	// A GSI-2 proxy has no mark but its name: its issuer's subject and one
 	// CN more.
@@ -148,6 +222,19 @@ func (p *proxyInfo) parsePolicy(der []byte) error {
 		return errProxyInfo
 	}
 	return nil
+}
+
+// languageOf is the policy language for a proxy that may do this.
+func languageOf(r Rights) (asn1.ObjectIdentifier, error) {
+	switch r {
+	case "", RightsInheritAll:
+		return oidInheritAll, nil
+	case RightsLimited:
+		return oidLimited, nil
+	case RightsIndependent:
+		return oidIndependent, nil
+	}
+	return nil, fmt.Errorf("no proxy can be issued with the rights %q", string(r))
 }
 
 // proxyInfoExtension is the critical proxyCertInfo of RFC 3820 section 3.8.

@@ -18,10 +18,13 @@ type recording struct {
 	Name       string    `json:"name"`
 	RecordedAt time.Time `json:"recorded_at"`
 	ClientKey  string    `json:"client_key"`
-	Messages   []struct {
-		From   string `json:"from"`
-		Base64 []byte `json:"base64"`
-	} `json:"messages"`
+	Messages   []message `json:"messages"`
+}
+
+type message struct {
+	From   string `json:"from"`
+	Text   string `json:"text"`
+	Base64 []byte `json:"base64"`
 }
 
 // chain returns the certificates that the server sent: a count byte and DER.

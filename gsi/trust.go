@@ -1,9 +1,13 @@
 package gsi
 
 import (
+	"bytes"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -160,7 +164,7 @@ func (s *pathSearch) signed(path []anchor, issuer anchor) bool {
 	depth := len(path)
 	child := path[depth-1]
 	for _, a := range path {
-		if a.cert.Equal(issuer.cert) {
+		if bytes.Equal(a.cert.RawSubject, issuer.cert.RawSubject) && bytes.Equal(a.cert.RawSubjectPublicKeyInfo, issuer.cert.RawSubjectPublicKeyInfo) {
 			return s.fail(depth, s.refuse(TrustUnknownIssuer, child, "the CAs of the certificate issued each other, none of them is a root"))
 		}
 	}
@@ -170,8 +174,7 @@ func (s *pathSearch) signed(path []anchor, issuer anchor) bool {
 	if reason := weakKey(issuer.cert); reason != "" { // before it is computed with
 		return s.fail(weightOf(issuer)+depth, s.refuse(TrustBadCertificate, issuer, reason))
 	}
-	c := child.cert
-	if err := issuer.cert.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature); err != nil {
+	if !s.dir.kept.signed(child, issuer) {
 		e := s.refuse(TrustSignature, child, "the certificate is not signed by the CA that it names")
 		e.File = s.fileOf(issuer)
 		return s.fail(weightOf(issuer)+depth, e)
@@ -213,7 +216,7 @@ func (s *pathSearch) certificate(a anchor, isCA bool) *TrustError {
 // finish checks a complete path as a whole.
 func (s *pathSearch) finish(path []anchor) bool {
 	for i := range path[:len(path)-1] {
-		if e := s.authority(path[i], path[i+1]); e != nil {
+		if e := s.authority(path[i], path[i+1], path[i+2:]); e != nil {
 			return s.fail(fromRoot+len(path), e)
 		}
 	}
@@ -225,9 +228,9 @@ func (s *pathSearch) finish(path []anchor) bool {
 
 // authority asks the issuer's policy and revocation lists about a certificate.
 // Policies do not speak of what a CA issues to itself, as with Globus.
-func (s *pathSearch) authority(child, issuer anchor) *TrustError {
+func (s *pathSearch) authority(child, issuer anchor, above []anchor) *TrustError {
 	if !isSelfIssued(child.cert) {
-		if e := s.dir.checkPolicy(child.cert, issuer, s.opts.SigningPolicy); e != nil {
+		if e := s.dir.checkPolicy(child.cert, issuer, above, s.opts.SigningPolicy); e != nil {
 			return e
 		}
 	}
@@ -240,40 +243,50 @@ func constrainsHosts(c *x509.Certificate) bool {
 	return len(c.PermittedDNSDomains)+len(c.ExcludedDNSDomains)+len(c.PermittedIPRanges)+len(c.ExcludedIPRanges) > 0
 }
 
-// standard lets the standard library judge the path that was found, path
-// lengths and name constraints among the rest. It knows no way to accept
-// SHA-1; where that is allowed and there, name constraints, which this package
-// cannot judge, are refused.
+// standard judges what concerns the path as a whole. The standard library has
+// the last word; it knows no way to accept SHA-1, so where that is allowed and
+// there, the CAs' own rules decide (TestOwnRules compares), and what only the
+// library understands is refused by it.
 func (s *pathSearch) standard(path []anchor) error {
-	sha1, constrained := false, false
-	roots, between := x509.NewCertPool(), x509.NewCertPool()
+	chain := make([]*x509.Certificate, len(path))
+	constrained, sha1 := false, false
 	for i, a := range path {
-		if i == len(path)-1 {
-			roots.AddCert(a.cert)
-		} else {
-			between.AddCert(a.cert)
-			sha1 = sha1 || weakSignature(a.cert, false) != ""
-		}
-		constrained = constrained || hasExtension(a.cert, oidNameConstraints)
+		chain[i] = a.cert
+		constrained = constrained || slices.ContainsFunc(a.cert.Extensions, isConstraint)
+		sha1 = sha1 || i < len(path)-1 && weakSignature(a.cert, false) != ""
 		if s.hostInCN && constrainsHosts(a.cert) {
 			return errors.New("a CA on it is bound to certain host names, and the certificate has its own outside the alternative names")
 		}
 	}
-	if sha1 && !constrained {
-		v := verifier{chain: make([]*x509.Certificate, len(path))}
-		for i, a := range path {
-			v.chain[i] = a.cert
-		}
-		for depth := 1; depth < len(path); depth++ {
-			if err := v.ca(depth); err != nil {
-				return err
-			}
-		}
-		return nil
+	if err := ownRules(chain); err != nil || sha1 && !constrained {
+		return err
 	}
-	_, err := path[0].cert.Verify(x509.VerifyOptions{
+	roots, between := x509.NewCertPool(), x509.NewCertPool()
+	roots.AddCert(chain[len(chain)-1])
+	for _, c := range chain[:len(chain)-1] {
+		between.AddCert(c)
+	}
+	_, err := chain[0].Verify(x509.VerifyOptions{
 		Roots: roots, Intermediates: between, CurrentTime: s.now,
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})
 	return err
 }
+
+// ownRules are those for the CAs of a path, their path lengths among them.
+func ownRules(chain []*x509.Certificate) error {
+	v := verifier{chain: chain}
+	for depth := 1; depth < len(chain); depth++ {
+		if err := v.ca(depth); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// constraints are the extensions with which a CA restricts what is below it
+// beyond its length: name constraints, policy mappings, policy constraints and
+// inhibitAnyPolicy.
+var constraints = []asn1.ObjectIdentifier{oidNameConstraints, {2, 5, 29, 33}, {2, 5, 29, 36}, {2, 5, 29, 54}}
+
+func isConstraint(ext pkix.Extension) bool { return slices.ContainsFunc(constraints, ext.Id.Equal) }

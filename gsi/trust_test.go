@@ -5,8 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/asn1"
 	"encoding/pem"
 	"errors"
 	"math/big"
@@ -319,22 +317,6 @@ func TestTrustPuppet(t *testing.T) {
 	}
 }
 
-// TestCRLKeyIdentifier: a list that the CA signed counts, whatever key
-// identifier is in it; one of the CA's other key does not disturb.
-func TestCRLKeyIdentifier(t *testing.T) {
-	f := newTrust(t)
-	wrong := *f.sub.cert
-	wrong.SubjectKeyId = []byte("not the one")
-	f.add(t, f.sub, ".r0", makeCRL(t, &authority{&wrong, f.sub.key}, testTime.Add(-time.Hour), testTime.Add(time.Hour), f.user.Leaf().SerialNumber))
-	wantTrust(t, f.open(t).Verify(f.user.Chain, testTime, TrustOptions{}), TrustRevoked, f.name(t, f.sub, ".r0"))
-
-	rolled := newCA(t, "Sub CA", f.root)
-	f.add(t, f.sub, ".r0", makeCRL(t, rolled, testTime.Add(-time.Hour), testTime.Add(time.Hour), f.user.Leaf().SerialNumber))
-	if err := f.open(t).Verify(f.user.Chain, testTime, TrustOptions{}); err != nil {
-		t.Errorf("a list of the CA's other key: %v", err)
-	}
-}
-
 // TestTrustBounds: the sender of a chain decides neither how long the way is nor
 // how many ways are tried.
 func TestTrustBounds(t *testing.T) {
@@ -364,19 +346,6 @@ func TestTrustBounds(t *testing.T) {
 	}
 }
 
-// TestCRLSigner: a CA that may not sign lists has none that is believed.
-func TestCRLSigner(t *testing.T) {
-	f := newTrust(t)
-	mute := newCA(t, "Mute CA", f.root, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCertSign })
-	f.add(t, mute, ".0", pemOf(mute.cert))
-	f.policy(t, mute, "/C=XX/O=Lab/*")
-	able := *mute.cert
-	able.KeyUsage |= x509.KeyUsageCRLSign
-	f.crl(t, &authority{&able, mute.key}, ".r0", testTime.Add(time.Hour))
-	chain := newEEC(t, mute, "Jane").Chain
-	wantTrust(t, f.open(t).Verify(chain, testTime, TrustOptions{}), TrustCRLInvalid, f.name(t, mute, ".r0"))
-}
-
 // TestTrustLoop: two CAs that issued each other lead to no root, and to an end.
 func TestTrustLoop(t *testing.T) {
 	f := newTrust(t)
@@ -403,86 +372,5 @@ func TestTrustSHA1(t *testing.T) {
 	wantTrust(t, f.open(t).Verify(chain, now, TrustOptions{}), TrustBadCertificate, "")
 	if err := f.open(t).Verify(chain, now, TrustOptions{AllowSHA1: true}); err != nil {
 		t.Errorf("allowed: %v", err)
-	}
-}
-
-// TestCRLExtensions: lists that speak for some certificates or reasons only
-// must not pass for whole ones.
-func TestCRLExtensions(t *testing.T) {
-	point := func(value ...byte) pkix.Extension {
-		return pkix.Extension{Id: oidIssuingPoint, Critical: true, Value: value}
-	}
-	for why, tt := range map[string]struct {
-		ext pkix.Extension
-		ok  bool
-	}{
-		"not critical":          {pkix.Extension{Id: asn1.ObjectIdentifier{1, 2, 3}, Value: []byte{5, 0}}, true},
-		"delta":                 {pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 27}, Critical: true, Value: []byte{2, 1, 1}}, false},
-		"users only":            {point(0x30, 3, 0x81, 1, 0xff), true},
-		"some reasons":          {point(0x30, 4, 0x83, 2, 0, 0x80), false},
-		"indirect":              {point(0x30, 3, 0x84, 1, 0xff), false},
-		"malformed":             {point(0x30), false},
-		"indirect set to false": {point(0x30, 3, 0x84, 1, 0), true},
-	} {
-		err := checkCRLExtensions(&x509.RevocationList{Extensions: []pkix.Extension{tt.ext}})
-		if (err == nil) != tt.ok {
-			t.Errorf("%s: %v", why, err)
-		}
-	}
-}
-
-func TestOpenTrustDir(t *testing.T) {
-	empty := t.TempDir()
-	for _, path := range []string{filepath.Join(empty, "nowhere"), empty, write(t, filepath.Join(t.TempDir(), "file"), nil)} {
-		_, err := OpenTrustDir(path)
-		wantTrust(t, err, TrustNoDirectory, path)
-	}
-	f := newTrust(t)
-	write(t, filepath.Join(f.dir, "deadbeef.0"), []byte("no certificate"))
-	f.remove(t, f.sub, ".0")
-	if err := f.open(t).Verify(f.user.Chain, testTime, TrustOptions{}); err == nil || !strings.Contains(err.Error(), "deadbeef.0") {
-		t.Errorf("an unknown CA could be in the file that is damaged, the error should say so: %v", err)
-	}
-}
-
-func TestFindTrustDir(t *testing.T) {
-	home, set, other := t.TempDir(), t.TempDir(), t.TempDir()
-	globus := filepath.Join(home, ".globus", "certificates")
-	env := func(pairs ...string) func(string) string {
-		return func(key string) string {
-			for i := 0; i < len(pairs); i += 2 {
-				if pairs[i] == key {
-					return pairs[i+1]
-				}
-			}
-			return ""
-		}
-	}
-	find := func(want, configured string, getenv func(string) string) {
-		t.Helper()
-		if got, err := FindTrustDir(configured, getenv); got != want || err != nil {
-			t.Errorf("got %q, %v; want %q", got, err, want)
-		}
-	}
-	if err := os.MkdirAll(globus, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	find(set, set, env("X509_CERT_DIR", other))
-	find(other, "", env("X509_CERT_DIR", other, "HOME", home))
-	find(globus, "", env("HOME", home))
-	// A setting that leads nowhere must not lead elsewhere in silence.
-	_, err := FindTrustDir(filepath.Join(home, "x"), env("X509_CERT_DIR", other))
-	wantTrust(t, err, TrustNoDirectory, filepath.Join(home, "x"))
-	_, err = FindTrustDir("", env("X509_CERT_DIR", "certificates"))
-	wantTrust(t, err, TrustNoDirectory, "certificates")
-	if !isDir("/etc/grid-security/certificates") {
-		location := t.TempDir()
-		share := filepath.Join(location, "share", "certificates")
-		_, err = FindTrustDir("", env("HOME", other, "GLOBUS_LOCATION", location))
-		wantTrust(t, err, TrustNoDirectory, share)
-		if err := os.MkdirAll(share, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		find(share, "", env("HOME", other, "GLOBUS_LOCATION", location))
 	}
 }

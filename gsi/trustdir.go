@@ -12,7 +12,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
+
+	"github.com/x509-credential-helper/x509-credential-helper/gsi/internal/files"
 )
 
 // Limits of a trust directory. The IGTF's has 83 CAs in some 800 entries; the
@@ -29,16 +30,34 @@ const (
 // the CA and other digits stand for further CAs of the same hash. Files may be
 // symbolic links.
 //
-// Opening it reads the names only; files are read when a chain needs them. A
-// long-running process opens it anew to see what fetch-crl has brought. It may
-// be used from several goroutines.
+// What a CA may sign is asked of its signing policy alone, as the Globus C
+// libraries do. Where it has none, HASH.namespaces counts in its place, which
+// VOMS and canl-java read and Globus does not: its own, else that of a CA above
+// it on the path which speaks of it.
+//
+// Whatever is written in it, a policy, .namespaces or .info file takes from the
+// heap at most 128 bytes for each of its own and 64 KiB, a revocation list 64
+// and 1 MiB. Files larger than 1 MiB, lists larger than 32 MiB, are refused.
+//
+// Opening it reads the names only; files are read when a chain needs them, and
+// up to 8 MiB of them are parsed once only. A long-running process opens it anew
+// to see what fetch-crl has brought. It may be used from several goroutines.
 type TrustDir struct {
 	path  string
 	names map[string]bool
+	read  func(path string, limit int64) ([]byte, error) // files.Read, but in tests
+	kept  kept
 
 	scanOnce sync.Once
-	scanned  []anchor
-	bad      []string // files that cannot be read as certificates
+	scanned  []anchor            // by file name
+	index    map[string][]anchor // the same by raw subject
+	bad      []badFile
+}
+
+// badFile is a file that cannot be read as a certificate.
+type badFile struct {
+	name string
+	err  error
 }
 
 // anchor is one CA of the directory.
@@ -58,17 +77,17 @@ func OpenTrustDir(path string) (*TrustDir, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, noDir("the directory of trusted CAs does not exist")
 	case err != nil:
-		return nil, noDir("the directory of trusted CAs cannot be opened: " + causeOf(err))
+		return nil, noDir("the directory of trusted CAs cannot be opened: " + files.Cause(err))
 	}
 	defer dir.Close()
 	names, err := dir.Readdirnames(maxTrustEntries + 1)
 	if err != nil && err != io.EOF {
-		return nil, noDir("the directory of trusted CAs cannot be read: " + causeOf(err))
+		return nil, noDir("the directory of trusted CAs cannot be read: " + files.Cause(err))
 	}
 	if len(names) > maxTrustEntries {
 		return nil, noDir(fmt.Sprintf("the directory has more than %d entries: is it a directory of trusted CAs?", maxTrustEntries))
 	}
-	t := &TrustDir{path: path, names: make(map[string]bool, len(names))}
+	t := &TrustDir{path: path, names: make(map[string]bool, len(names)), read: files.Read}
 	anchors := 0
 	for _, name := range names {
 		t.names[name] = true
@@ -88,9 +107,10 @@ func (t *TrustDir) Path() string { return t.path }
 func (t *TrustDir) file(name string) string { return filepath.Join(t.path, name) }
 
 // isAnchorName goes by the digit alone: the hash is checked by looking for it.
+// Hidden files are not meant.
 func isAnchorName(name string) bool {
 	ext := filepath.Ext(name)
-	return len(ext) == 2 && ext[1] >= '0' && ext[1] <= '9'
+	return !strings.HasPrefix(name, ".") && len(ext) == 2 && ext[1] >= '0' && ext[1] <= '9'
 }
 
 // stems returns the names without extension that the files of a CA can have.
@@ -108,7 +128,7 @@ func stems(rawSubject []byte) []string {
 // get renamed.
 func (t *TrustDir) find(rawSubject []byte) []anchor {
 	var out []anchor
-	for _, stem := range stems(rawSubject) {
+	for _, stem := range t.kept.stems(rawSubject) {
 		for n := '0'; n <= '9'; n++ {
 			name := stem + "." + string(n)
 			if !t.names[name] {
@@ -125,7 +145,7 @@ func (t *TrustDir) find(rawSubject []byte) []anchor {
 		return out
 	}
 	t.scanOnce.Do(t.scan)
-	for _, a := range t.scanned {
+	for _, a := range t.index[string(rawSubject)] {
 		out = appendMatching(out, []*x509.Certificate{a.cert}, a.file, rawSubject)
 	}
 	return out
@@ -141,6 +161,7 @@ func appendMatching(out []anchor, certs []*x509.Certificate, name string, rawSub
 	return out
 }
 
+// scan reads all CAs.
 func (t *TrustDir) scan() {
 	names := make([]string, 0, len(t.names))
 	for name := range t.names {
@@ -149,14 +170,17 @@ func (t *TrustDir) scan() {
 		}
 	}
 	slices.Sort(names)
+	t.index = make(map[string][]anchor, len(names))
 	for _, name := range names {
 		certs, err := t.load(name)
 		if err != nil {
-			t.bad = append(t.bad, name)
+			t.bad = append(t.bad, badFile{name, err})
 			continue
 		}
 		for _, c := range certs {
-			t.scanned = append(t.scanned, anchor{c, name})
+			a := anchor{c, name}
+			t.scanned = append(t.scanned, a)
+			t.index[string(c.RawSubject)] = append(t.index[string(c.RawSubject)], a)
 		}
 	}
 }
@@ -168,52 +192,18 @@ func (t *TrustDir) badFiles() string {
 	case 0:
 		return ""
 	case 1:
-		return "; " + t.bad[0] + " could not be read as a certificate"
+		return "; " + shownName(t.bad[0].name) + " could not be read as a certificate"
 	default:
-		return fmt.Sprintf("; %s and %d more files could not be read as certificates", t.bad[0], n-1)
+		return fmt.Sprintf("; %s and %d more files could not be read as certificates", shownName(t.bad[0].name), n-1)
 	}
 }
 
 func (t *TrustDir) load(name string) ([]*x509.Certificate, error) {
-	data, err := readBounded(t.file(name), maxTrustFile)
+	data, err := t.read(t.file(name), maxTrustFile)
 	if err != nil {
 		return nil, err
 	}
-	return ParseCertificates(data)
-}
-
-// readBounded opens once and then looks at what it has opened. O_NONBLOCK
-// keeps a FIFO from blocking the open for ever.
-func readBounded(path string, limit int64) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	st, err := f.Stat()
-	switch {
-	case err != nil:
-		return nil, err
-	case !st.Mode().IsRegular():
-		return nil, errors.New("not a regular file")
-	case st.Size() > limit:
-		return nil, fmt.Errorf("larger than %d bytes", limit)
-	}
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(data)) > limit {
-		err = fmt.Errorf("larger than %d bytes", limit)
-	}
-	return data, err
-}
-
-// causeOf drops operation and path from a file error; texts name the file
-// themselves.
-func causeOf(err error) string {
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
-		return pe.Err.Error()
-	}
-	return err.Error()
+	return parseOnce(&t.kept, kindCertificate, nil, data, ParseCertificates)
 }
 
 // FindTrustDir returns the trust directory to use: the configured one, the
@@ -222,6 +212,10 @@ func causeOf(err error) string {
 // first two are final when set; the others count where they exist. Errors are
 // *TrustError of TrustNoDirectory.
 func FindTrustDir(configured string, getenv func(string) string) (string, error) {
+	return findTrustDir(configured, getenv, "/etc/grid-security/certificates")
+}
+
+func findTrustDir(configured string, getenv func(string) string, system string) (string, error) {
 	for _, set := range []struct{ path, from string }{
 		{configured, "the configured directory of trusted CAs"},
 		{getenv("X509_CERT_DIR"), "the directory of trusted CAs in X509_CERT_DIR"},
@@ -231,12 +225,12 @@ func FindTrustDir(configured string, getenv func(string) string) (string, error)
 			continue
 		case !filepath.IsAbs(set.path):
 			return "", &TrustError{Reason: TrustNoDirectory, File: set.path, Detail: set.from + " is not an absolute path"}
-		case !isDir(set.path):
+		case !files.IsDir(set.path):
 			return "", &TrustError{Reason: TrustNoDirectory, File: set.path, Detail: set.from + " does not exist"}
 		}
 		return set.path, nil
 	}
-	tried := []string{"/etc/grid-security/certificates"}
+	tried := []string{system}
 	if home := getenv("HOME"); filepath.IsAbs(home) {
 		tried = append([]string{filepath.Join(home, ".globus", "certificates")}, tried...)
 	}
@@ -244,7 +238,7 @@ func FindTrustDir(configured string, getenv func(string) string) (string, error)
 		tried = append(tried, filepath.Join(globus, "share", "certificates"))
 	}
 	for _, path := range tried {
-		if isDir(path) {
+		if files.IsDir(path) {
 			return path, nil
 		}
 	}
@@ -252,9 +246,4 @@ func FindTrustDir(configured string, getenv func(string) string) (string, error)
 		Reason: TrustNoDirectory, File: tried[len(tried)-1],
 		Detail: "no directory of trusted CAs found, looked for " + strings.Join(tried, ", ") + ": install the IGTF's CAs or set X509_CERT_DIR",
 	}
-}
-
-func isDir(path string) bool {
-	st, err := os.Stat(path)
-	return err == nil && st.IsDir()
 }

@@ -54,6 +54,13 @@ const (
 	TrustCRLInvalid     TrustReason = "crl_invalid" // not signed by the CA, or of a kind that is not understood
 	TrustBadFile        TrustReason = "bad_file"    // cannot be read or parsed
 	TrustBadCertificate TrustReason = "bad_certificate"
+
+	// What TrustDir.Anchors finds besides.
+	TrustOtherPolicy TrustReason = "policy_of_another_ca" // the policy file does not speak of the CA
+	TrustCRLMissing  TrustReason = "crl_missing"          // the CA has no revocation list; it is trusted without
+	TrustWeakKey     TrustReason = "weak_key"
+	TrustSHA1        TrustReason = "sha1" // a sub-CA signed with SHA-1 or worse
+	TrustHash        TrustReason = "hash" // the file's name is not the CA's hash
 )
 
 // TrustError says why a chain is not trusted, and which file says so.

@@ -65,9 +65,10 @@ func legacy(t testing.TB, issuer *Credential, cn string) *Credential {
 	})
 }
 
-func draft(t testing.TB, issuer *Credential, pathLen []byte) *Credential {
+// draftExt is the proxyCertInfo of GSI-3: the path length stands behind the policy.
+func draftExt(t testing.TB, language asn1.ObjectIdentifier, pathLen []byte) pkix.Extension {
 	t.Helper()
-	policy, err := asn1.Marshal(struct{ Language asn1.ObjectIdentifier }{oidInheritAll})
+	policy, err := asn1.Marshal(struct{ Language asn1.ObjectIdentifier }{language})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,9 +76,13 @@ func draft(t testing.TB, issuer *Credential, pathLen []byte) *Credential {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return forge(t, issuer, func(c *x509.Certificate) {
-		c.ExtraExtensions = []pkix.Extension{{Id: oidDraftProxyInfo, Critical: true, Value: value}}
-	})
+	return pkix.Extension{Id: oidDraftProxyInfo, Critical: true, Value: value}
+}
+
+func draft(t testing.TB, issuer *Credential, pathLen []byte) *Credential {
+	t.Helper()
+	ext := draftExt(t, oidInheritAll, pathLen)
+	return forge(t, issuer, func(c *x509.Certificate) { c.ExtraExtensions = []pkix.Extension{ext} })
 }
 
 func limit(n int) *int { return &n }
@@ -108,7 +113,7 @@ func TestGoodChains(t *testing.T) {
 	user := newEEC(t, sub, "Jane")
 	noUsage := newEEC(t, root, "Jane", func(c *x509.Certificate) { c.KeyUsage = 0 })
 	online := &Credential{Chain: []*x509.Certificate{user.Leaf(), sub.cert}, Key: user.Key}
-	limited := derive(t, user, IssueOptions{Limited: true})
+	limited := derive(t, user, IssueOptions{Rights: RightsLimited})
 	for name, cred := range map[string]*Credential{
 		"online CA: the user's certificate alone":    user,
 		"online CA with its sub-CA":                  online,
@@ -124,6 +129,10 @@ func TestGoodChains(t *testing.T) {
 	} {
 		if err := cred.Verify(VerifyOptions{Now: testTime}); err != nil {
 			t.Errorf("%s: %v", name, err)
+		}
+		outlives := func(e *ChainError) bool { return e.Fault == FaultOutlives }
+		if all := slices.DeleteFunc(Examine(cred, VerifyOptions{Now: testTime}), outlives); len(all) > 0 {
+			t.Errorf("%s: Examine finds %v", name, all)
 		}
 	}
 	for name, cred := range map[string]*Credential{
@@ -200,10 +209,12 @@ func TestFaults(t *testing.T) {
 			Chain: []*x509.Certificate{{RawSubject: retyped(t, user.Leaf().RawSubject), PublicKey: user.Leaf().PublicKey}}, Key: user.Key,
 		}, func(*x509.Certificate) {}).Leaf(), user.Leaf())},
 		{"path length exceeded two below", FaultPathLength, forge(t, derive(t, derive(t, user, IssueOptions{PathLen: limit(1)}), IssueOptions{}), func(*x509.Certificate) {})},
+		{"path length of more than is left", FaultPathLength, withInfo(t, withInfo(t, user, oidInheritAll, limit(1)), oidInheritAll, limit(1))},
+		{"the same two above", FaultPathLength, withInfo(t, derive(t, withInfo(t, user, oidInheritAll, limit(2)), IssueOptions{}), oidInheritAll, limit(1))},
 		{"a user plays CA", FaultCA, chain(newEEC(t, puppet, "Joe").Leaf(), puppet.cert, user.Leaf())},
 		{"a user's own CA issues the user of a proxy", FaultCA, chain(append(derive(t, newEEC(t, puppet, "Joe"), IssueOptions{}).Chain, puppet.cert, user.Leaf())...)},
 		{"limited, independent, full is not limited, full", FaultLimitedLost, forge(t,
-			derive(t, forge(t, user, ext(oidIndependent)), IssueOptions{Limited: true}), func(*x509.Certificate) {})},
+			derive(t, forge(t, user, ext(oidIndependent)), IssueOptions{Rights: RightsLimited}), func(*x509.Certificate) {})},
 		{"user without a name", FaultSubject, nameless},
 		{"proxy of a user without a name", FaultSubject, forge(t, nameless, func(c *x509.Certificate) { c.RawSubject = withCN(t, nameless.Leaf(), "1") })},
 		{"alternative name", FaultSAN, forge(t, user, func(c *x509.Certificate) { c.DNSNames = []string{"example.org"} })},
@@ -212,8 +223,11 @@ func TestFaults(t *testing.T) {
 		{"issuer without digitalSignature", FaultKeyUsage, forge(t,
 			newEEC(t, root, "Jane", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment }), func(*x509.Certificate) {})},
 		{"path length exceeded", FaultPathLength, forge(t, derive(t, user, IssueOptions{PathLen: limit(0)}), func(*x509.Certificate) {})},
-		{"full proxy of a limited one", FaultLimitedLost, forge(t, derive(t, user, IssueOptions{Limited: true}), func(*x509.Certificate) {})},
+		{"full proxy of a limited one", FaultLimitedLost, forge(t, derive(t, user, IssueOptions{Rights: RightsLimited}), func(*x509.Certificate) {})},
 		{"legacy", FaultLegacy, legacy(t, user, "proxy")},
+		{"draft", FaultLegacy, draft(t, user, nil)},
+		{"outlives its issuer", FaultOutlives, forge(t, derive(t, user, IssueOptions{}), func(c *x509.Certificate) { c.NotAfter = testTime.Add(13 * time.Hour) })},
+		{"proxy of something that is none", FaultNotProxy, forge(t, proxy, func(c *x509.Certificate) { c.ExtraExtensions = nil })},
 		{"kinds mixed", FaultMixedTypes, forge(t, legacy(t, user, "proxy"), func(*x509.Certificate) {})},
 		{"unknown critical extension", FaultUnknownCritical, forge(t, user, func(c *x509.Certificate) {
 			c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{1, 2, 3}, Critical: true, Value: []byte{5, 0}})
@@ -234,13 +248,17 @@ func TestFaults(t *testing.T) {
 			c.NotBefore, c.NotAfter = testTime.Add(-2*time.Hour), testTime.Add(-time.Second)
 		}).Leaf(), newEEC(t, root, "Jane").Leaf())},
 	}
+	strict := VerifyOptions{Now: testTime, RefuseOutliving: true}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			if tt.cred.Key != nil { // Examine does not judge the lack of one
+				wantFirst(t, tt.cred, strict)
+			}
 			if tt.want != FaultWrongKey {
-				wantFault(t, VerifyChain(tt.cred.Chain, VerifyOptions{Now: testTime}), tt.want)
+				wantFault(t, VerifyChain(tt.cred.Chain, strict), tt.want)
 				return
 			}
-			wantFault(t, tt.cred.Verify(VerifyOptions{Now: testTime}), tt.want)
+			wantFault(t, tt.cred.Verify(strict), tt.want)
 		})
 	}
 }
@@ -297,43 +315,18 @@ func TestSHA1(t *testing.T) {
 	}
 }
 
-func TestInspect(t *testing.T) {
-	root := newCA(t, "Root", nil)
-	user := newEEC(t, root, "Jane", func(c *x509.Certificate) { c.NotAfter = testTime.Add(2 * time.Hour) })
-	limited := derive(t, user, IssueOptions{Limited: true})
-	long := forge(t, limited, func(c *x509.Certificate) {
-		c.NotAfter = testTime.Add(100 * time.Hour)
-		c.ExtraExtensions = []pkix.Extension{proxyExt(t, oidLimited, nil)}
-	})
-	info, err := Inspect(long.Chain)
-	if err != nil {
-		t.Fatal(err)
+// TestBrokenLinkAmongCAs: MD5 is forgivable in a root's own signature only,
+// which proves nothing. A CA's that another CA of the same name has signed must
+// not pass unverified.
+func TestBrokenLinkAmongCAs(t *testing.T) {
+	ca := newCA(t, "CA", nil)
+	other := newCA(t, "CA", nil)
+	md5 := *ca.cert
+	md5.SignatureAlgorithm = x509.MD5WithRSA
+	user := newEEC(t, ca, "Jane").Leaf()
+	if err := VerifyChain([]*x509.Certificate{user, &md5}, VerifyOptions{Now: testTime}); err != nil {
+		t.Errorf("a root: %v", err)
 	}
-	if info.Type != TypeRFC3820 || !info.Limited || info.Depth != 2 {
-		t.Errorf("got %s limited=%v depth=%d", info.Type, info.Limited, info.Depth)
-	}
-	// voms-proxy-info prints the first proxy as the identity of a second one.
-	if info.Identity != "/C=XX/O=Lab/CN=Jane" || info.IdentityRFC2253 != "CN=Jane,O=Lab,C=XX" {
-		t.Errorf("identity %q %q", info.Identity, info.IdentityRFC2253)
-	}
-	if !info.NotAfter.Equal(testTime.Add(2 * time.Hour)) {
-		t.Errorf("not after %s: the user's certificate ends before the proxy", info.NotAfter)
-	}
-	if !info.NotBefore.Equal(testTime.Add(-5 * time.Minute)) {
-		t.Errorf("not before %s", info.NotBefore)
-	}
-	if len(info.Fingerprint) != len("sha256:")+64 {
-		t.Errorf("fingerprint %q", info.Fingerprint)
-	}
-	if info, err = Inspect(user.Chain); err != nil || info.Type != TypeEEC || info.Depth != 0 || info.Limited {
-		t.Errorf("user's certificate: %+v %v", info, err)
-	}
-	if info, err = Inspect(legacy(t, user, "limited proxy").Chain); err != nil || info.Type != TypeLegacy || !info.Limited {
-		t.Errorf("legacy: %+v %v", info, err)
-	}
-	if info, err = Inspect(draft(t, user, []byte{0xa1, 3, 2, 1, 5}).Chain); err != nil || info.Type != TypeDraft {
-		t.Errorf("draft: %+v %v", info, err)
-	}
-	_, err = Inspect(limited.Chain[:1])
-	wantFault(t, err, FaultIncompleteChain)
+	wantFault(t, VerifyChain([]*x509.Certificate{user, &md5, other.cert}, VerifyOptions{Now: testTime}), FaultSHA1)
+	wantFault(t, VerifyChain([]*x509.Certificate{user, ca.cert, other.cert}, VerifyOptions{Now: testTime}), FaultSignature)
 }

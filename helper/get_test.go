@@ -235,6 +235,37 @@ func TestVOMS(t *testing.T) {
 	w.refused(t, `{"cache":"bypass"}`, CodeInvalidCredential) // nobody asked, but it is wrong all the same
 }
 
+// TestSupersededVOMS: servers look at the attributes nearest to the leaf alone,
+// so what a proxy above has fulfils no wish.
+func TestSupersededVOMS(t *testing.T) {
+	w := newWorld(t, "")
+	w.storePass(t, "right")
+	_, server := makeCA(t, w.now, "voms.example.org")
+	fqans := []string{"/atlas", "/atlas/Role=production"}
+	holder := w.issuer.eec.Chain[0]
+	w.issuer.voms = func() (pkix.Extension, error) {
+		return voms.Sign(voms.SignOptions{
+			Issuer: server.Chain[0], Key: server.Key, Holder: holder, VO: "atlas", Host: "voms.example.org:15001",
+			FQANs: fqans, NotBefore: w.now.Add(-time.Minute), NotAfter: w.now.Add(time.Hour),
+		})
+	}
+	const wish = `{"cache":"bypass","voms":["atlas:/atlas","atlas:/atlas/Role=production"]}`
+	w.must(t, wish)
+	extension, err := w.issuer.voms()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.issuer.eec, err = w.issuer.eec.Derive(w.issuer.eec.Key, gsi.IssueOptions{Now: w.now, Lifetime: time.Hour, Extensions: []pkix.Extension{extension}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fqans = fqans[:1]
+	w.refused(t, wish, CodeInvalidCredential)
+	if a := w.must(t, `{"cache":"bypass","voms":["atlas"]}`); len(a.Credential.VOMS) != 1 || len(a.Credential.VOMS[0].FQANs) != 1 {
+		t.Errorf("got %+v", a.Credential.VOMS)
+	}
+}
+
 // TestIdentity: a profile has one identity, from its configuration or its
 // first login; another one is refused until somebody logs in again.
 func TestIdentity(t *testing.T) {

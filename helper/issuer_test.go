@@ -96,8 +96,9 @@ func (i *issuer) Obtain(ctx context.Context, spec *Spec) (*Result, error) {
 		limited = *i.limited
 	}
 	now := i.clock()
-	options := gsi.IssueOptions{
-		Limited: limited, NotBefore: now.Add(-5 * time.Minute), NotAfter: now.Add(min(spec.Lifetime, i.grant)),
+	options := gsi.IssueOptions{Now: now, Lifetime: min(spec.Lifetime, i.grant)}
+	if limited {
+		options.Rights = gsi.RightsLimited
 	}
 	if i.voms != nil {
 		extension, err := i.voms()
@@ -110,7 +111,7 @@ func (i *issuer) Obtain(ctx context.Context, spec *Spec) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	res := &Result{Chain: []*x509.Certificate{proxy, i.eec.Chain[0]}, Server: "test.example.org"}
+	res := &Result{Chain: append([]*x509.Certificate{proxy}, i.eec.Chain...), Server: "test.example.org"}
 	if i.spoil != nil {
 		i.spoil(res)
 	}

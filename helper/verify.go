@@ -139,9 +139,9 @@ func (h *Helper) limit(ctx context.Context, w *wish, cred *gsi.Credential) (*gsi
 	}
 	now := h.Clock()
 	limited, err := cred.Derive(key, gsi.IssueOptions{
-		Limited:   true,
-		NotBefore: now.Add(-5 * time.Minute),
-		NotAfter:  cred.Leaf().NotAfter,
+		Rights:   gsi.RightsLimited,
+		Now:      now,
+		Lifetime: cred.Leaf().NotAfter.Sub(now),
 	})
 	if err != nil {
 		return nil, Errorf(CodeInvalidCredential, "no limited proxy can be made from this credential: %w", err)

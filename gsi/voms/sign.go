@@ -7,7 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha1"
-	"crypto/sha256"
+	_ "crypto/sha256" // for crypto.SHA256
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -29,6 +29,9 @@ type SignOptions struct {
 	Host  string // "voms.example.org:15001"
 	FQANs []string
 
+	Generic []GenericAttribute // an empty Qualifier stands for the VO
+	Targets []string           // hosts; none: for use everywhere
+
 	NotBefore, NotAfter time.Time
 	Serial              *big.Int // nil: a random one
 }
@@ -37,11 +40,20 @@ type SignOptions struct {
 // in a proxy, so that tests and the sandbox can play the server. The VOMS
 // library 2.1 verifies what it makes.
 func Sign(opts SignOptions) (pkix.Extension, error) {
-	info, algorithm, err := buildInfo(opts)
+	info, err := newInfo(opts)
 	if err != nil {
 		return pkix.Extension{}, err
 	}
-	signature, err := signInfo(opts.Key, info)
+	return signInfo(opts.Key, crypto.SHA256, info)
+}
+
+// signInfo signs what a test may have changed, with the digest that it asks for.
+func signInfo(key crypto.Signer, digest crypto.Hash, info *signedInfo) (pkix.Extension, error) {
+	der, err := asn1.Marshal(*info)
+	if err != nil {
+		return pkix.Extension{}, err
+	}
+	signature, err := signBytes(key, digest, der)
 	if err != nil {
 		return pkix.Extension{}, err
 	}
@@ -49,7 +61,7 @@ func Sign(opts SignOptions) (pkix.Extension, error) {
 		Info      asn1.RawValue
 		Algorithm pkix.AlgorithmIdentifier
 		Signature asn1.BitString
-	}{asn1.RawValue{FullBytes: info}, algorithm, asn1.BitString{Bytes: signature, BitLength: 8 * len(signature)}})
+	}{asn1.RawValue{FullBytes: der}, info.Signature, asn1.BitString{Bytes: signature, BitLength: 8 * len(signature)}})
 	if err != nil {
 		return pkix.Extension{}, err
 	}
@@ -77,77 +89,96 @@ func algorithmOf(key crypto.Signer) (pkix.AlgorithmIdentifier, error) {
 	return pkix.AlgorithmIdentifier{}, fmt.Errorf("cannot sign with a key of type %T", key.Public())
 }
 
-func signInfo(key crypto.Signer, info []byte) ([]byte, error) {
+func signBytes(key crypto.Signer, digest crypto.Hash, info []byte) ([]byte, error) {
 	if _, ok := key.Public().(ed25519.PublicKey); ok {
 		return key.Sign(rand.Reader, info, crypto.Hash(0))
 	}
-	digest := sha256.Sum256(info)
-	return key.Sign(rand.Reader, digest[:], crypto.SHA256)
+	h := digest.New()
+	h.Write(info)
+	return key.Sign(rand.Reader, h.Sum(nil), digest)
 }
 
-func buildInfo(opts SignOptions) ([]byte, pkix.AlgorithmIdentifier, error) {
-	var none pkix.AlgorithmIdentifier
+// signedInfo is acInfo as it is written, its lists open.
+type signedInfo struct {
+	Version    int
+	Holder     signedHolder
+	Issuer     signedIssuer `asn1:"tag:0"`
+	Signature  pkix.AlgorithmIdentifier
+	Serial     *big.Int
+	Validity   acValidity
+	Attributes []signedAttribute
+	Extensions []pkix.Extension
+}
+
+type signedHolder struct {
+	Base signedSerial `asn1:"tag:0"`
+}
+
+type signedSerial struct {
+	Issuer []asn1.RawValue
+	Serial *big.Int
+}
+
+type signedIssuer struct{ Names []asn1.RawValue }
+
+type signedAttribute struct {
+	Type   asn1.ObjectIdentifier
+	Values []asn1.RawValue `asn1:"set"`
+}
+
+func newInfo(opts SignOptions) (*signedInfo, error) {
 	if opts.Issuer == nil || opts.Key == nil || opts.Holder == nil {
-		return nil, none, errors.New("an attribute certificate needs an issuer, its key and a holder")
+		return nil, errors.New("an attribute certificate needs an issuer, its key and a holder")
 	}
 	algorithm, err := algorithmOf(opts.Key)
 	if err != nil {
-		return nil, none, err
+		return nil, err
 	}
 	serial := opts.Serial
 	if serial == nil {
 		if serial, err = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127)); err != nil {
-			return nil, none, err
+			return nil, err
 		}
 	}
 	attribute, err := fqanAttribute(opts)
 	if err != nil {
-		return nil, none, err
+		return nil, err
 	}
 	extensions, err := acExtensions(opts)
 	if err != nil {
-		return nil, none, err
+		return nil, err
 	}
-	info, err := asn1.Marshal(struct {
-		Version    int
-		Holder     signedHolder
-		Issuer     signedIssuer `asn1:"tag:0"`
-		Signature  pkix.AlgorithmIdentifier
-		Serial     *big.Int
-		Validity   acValidity
-		Attributes []acAttribute
-		Extensions []pkix.Extension
-	}{
+	return &signedInfo{
 		Version:    1,
-		Holder:     signedHolder{issuerSerial{Issuer: directoryName(opts.Holder.RawIssuer), Serial: opts.Holder.SerialNumber}},
+		Holder:     signedHolder{signedSerial{Issuer: directoryName(opts.Holder.RawIssuer), Serial: opts.Holder.SerialNumber}},
 		Issuer:     signedIssuer{directoryName(opts.Issuer.RawSubject)},
 		Signature:  algorithm,
 		Serial:     serial,
 		Validity:   acValidity{opts.NotBefore.UTC(), opts.NotAfter.UTC()},
-		Attributes: []acAttribute{attribute},
+		Attributes: []signedAttribute{attribute},
 		Extensions: extensions,
-	})
-	return info, algorithm, err
+	}, nil
 }
-
-type signedHolder struct {
-	Base issuerSerial `asn1:"tag:0"`
-}
-
-type signedIssuer struct{ Names []asn1.RawValue }
 
 func directoryName(raw []byte) []asn1.RawValue {
 	return []asn1.RawValue{{Class: asn1.ClassContextSpecific, Tag: tagDirectoryName, IsCompound: true, Bytes: raw}}
 }
 
-func fqanAttribute(opts SignOptions) (acAttribute, error) {
+// authorityURI is the name by which VO and server go.
+func authorityURI(opts SignOptions) []asn1.RawValue {
+	return []asn1.RawValue{{Class: asn1.ClassContextSpecific, Tag: tagURI, Bytes: []byte(opts.VO + "://" + opts.Host)}}
+}
+
+func fqanAttribute(opts SignOptions) (signedAttribute, error) {
 	var values []asn1.RawValue
 	for _, fqan := range opts.FQANs {
 		values = append(values, asn1.RawValue{Tag: asn1.TagOctetString, Bytes: []byte(fqan)})
 	}
-	uri := asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: tagURI, Bytes: []byte(opts.VO + "://" + opts.Host)}
-	syntax, err := asn1.Marshal(ietfAttrSyntax{PolicyAuthority: []asn1.RawValue{uri}, Values: values})
-	return acAttribute{Type: oidFQANs, Values: []asn1.RawValue{{FullBytes: syntax}}}, err
+	syntax, err := asn1.Marshal(struct {
+		PolicyAuthority []asn1.RawValue `asn1:"tag:0"`
+		Values          []asn1.RawValue
+	}{authorityURI(opts), values})
+	return signedAttribute{Type: oidFQANs, Values: []asn1.RawValue{{FullBytes: syntax}}}, err
 }
 
 // acExtensions: VOMS refuses attribute certificates without noRevAvail and
@@ -168,11 +199,58 @@ func acExtensions(opts SignOptions) ([]pkix.Extension, error) {
 		certs = append(certs, asn1.RawValue{FullBytes: c.Raw})
 	}
 	bundle, err := asn1.Marshal([][]asn1.RawValue{certs})
-	return []pkix.Extension{
+	if err != nil {
+		return nil, err
+	}
+	out := []pkix.Extension{
 		{Id: oidNoRevAvail, Value: asn1.NullBytes},
 		{Id: oidAKI, Value: aki},
 		{Id: oidCerts, Value: bundle},
-	}, err
+	}
+	if len(opts.Generic) > 0 {
+		value, err := genericValue(opts)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, pkix.Extension{Id: oidGeneric, Value: value})
+	}
+	if len(opts.Targets) > 0 {
+		value, err := targetsValue(opts.Targets)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, pkix.Extension{Id: oidTargets, Critical: true, Value: value})
+	}
+	return out, nil
+}
+
+func genericValue(opts SignOptions) ([]byte, error) {
+	var tags []genericTag
+	for _, g := range opts.Generic {
+		qualifier := g.Qualifier
+		if qualifier == "" {
+			qualifier = opts.VO
+		}
+		tags = append(tags, genericTag{[]byte(g.Name), []byte(g.Value), []byte(qualifier)})
+	}
+	type holder struct {
+		Grantor []asn1.RawValue
+		Tags    []genericTag
+	}
+	return asn1.Marshal([][]holder{{{authorityURI(opts), tags}}})
+}
+
+// targetsValue writes the layout of VOMS, with a SEQUENCE around each target.
+func targetsValue(hosts []string) ([]byte, error) {
+	var targets [][]asn1.RawValue
+	for _, host := range hosts {
+		name, err := asn1.Marshal(asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: tagURI, Bytes: []byte(host)})
+		if err != nil {
+			return nil, err
+		}
+		targets = append(targets, []asn1.RawValue{{Class: asn1.ClassContextSpecific, Tag: 0, IsCompound: true, Bytes: name}})
+	}
+	return asn1.Marshal([][][]asn1.RawValue{targets})
 }
 
 // keyIdentifier is the SHA-1 of the public key's bits (RFC 5280 section

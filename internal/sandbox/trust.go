@@ -14,7 +14,7 @@ import (
 // Trust is what the trust directory says about the sandbox's CA. The zero
 // value is a healthy one.
 type Trust struct {
-	NoPolicy      bool // there is no .signing_policy file
+	NoPolicy      bool // there is neither a .signing_policy nor a .namespaces file
 	PolicyForbids bool // the signing policy allows other subjects only
 	ExpiredCRL    bool // the CRL's next update is past
 	NoCRL         bool // there is no .r0 file
@@ -83,20 +83,19 @@ func (s *Sandbox) trustFiles() ([]rootFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	allowed := "/C=XX/O=" + organization + "/*"
+	allowed := "/C=XX/O=" + organization + "/"
 	if s.trust.PolicyForbids {
-		allowed = "/C=XX/O=Somebody Else/*"
+		allowed = "/C=XX/O=Somebody Else/"
 	}
-	policy := fmt.Sprintf("access_id_CA   X509    '%s'\npos_rights     globus  CA:sign\ncond_subjects  globus  '\"%s\"'\n", subject, allowed)
-	namespaces := fmt.Sprintf("TO Issuer \"%s\" PERMIT Subject \"%s\"\n", subject, allowed)
+	policy := fmt.Sprintf("access_id_CA   X509    '%s'\npos_rights     globus  CA:sign\ncond_subjects  globus  '\"%s*\"'\n", subject, allowed)
+	namespaces := fmt.Sprintf("TO Issuer \"%s\" PERMIT Subject \"%s.*\"\n", subject, allowed)
 
 	var files []rootFile
 	for _, name := range []string{hash, gsi.SubjectHashOld(s.ca.cert.RawSubject)} {
 		files = append(files,
-			rootFile{name + ".0", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.ca.cert.Raw})},
-			rootFile{name + ".namespaces", []byte(namespaces)})
+			rootFile{name + ".0", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.ca.cert.Raw})})
 		if !s.trust.NoPolicy {
-			files = append(files, rootFile{name + ".signing_policy", []byte(policy)})
+			files = append(files, rootFile{name + ".signing_policy", []byte(policy)}, rootFile{name + ".namespaces", []byte(namespaces)})
 		}
 		if !s.trust.NoCRL {
 			files = append(files, rootFile{name + ".r0", pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: crl})})

@@ -115,59 +115,6 @@ func TestTexts(t *testing.T) {
 	}
 }
 
-// TestOneLineIsOfOneName: a value that contains what looks like another
-// attribute must not read like one.
-func TestOneLineIsOfOneName(t *testing.T) {
-	one := build(t, part{cn, tagUTF8, "a/CN=b", false})
-	two := build(t, part{cn, tagUTF8, "a", false}, part{cn, tagUTF8, "b", false})
-	first, _ := OneLine(one)
-	second, _ := OneLine(two)
-	if first != `/CN=a\/CN=b` || second != "/CN=a/CN=b" {
-		t.Errorf("got %s and %s", first, second)
-	}
-	if Match(one, second) || Match(two, first) || !Match(one, first) || !Match(two, second) {
-		t.Error("the texts match each other's name")
-	}
-}
-
-// TestBackslashes: a backslash in a value must not pass for one that was
-// written to mark something.
-func TestBackslashes(t *testing.T) {
-	var raws [][]byte
-	for _, parts := range [][]part{
-		{{o, tagUTF8, `a\`, false}, {cn, tagUTF8, "b", false}},
-		{{o, tagUTF8, "a/CN=b", false}},
-		{{o, tagUTF8, `a\/CN=b`, false}},
-		{{o, tagUTF8, "a", false}, {cn, tagUTF8, "b", false}},
-		{{o, tagUTF8, "a/b", false}},
-		{{o, tagUTF8, `a\/b`, false}},
-		{{o, tagUTF8, "a+b", false}},
-		{{o, tagUTF8, `a\+b`, false}},
-		{{o, tagUTF8, "\xc3", false}},
-		{{o, tagUTF8, `\xC3`, false}},
-		{{o, tagUTF8, `\xc3`, false}},
-		{{o, tagUTF8, `\`, false}},
-		{{o, tagUTF8, `\x5C`, false}},
-		{{o, tagUTF8, `a\b`, false}},
-	} {
-		raws = append(raws, build(t, parts...))
-	}
-	for i, raw := range raws {
-		text, err := OneLine(raw)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for j, other := range raws {
-			if Match(other, text) != (i == j) {
-				t.Errorf("%s of name %d matches name %d: %v", text, i, j, i != j)
-			}
-		}
-	}
-	if text, _ := OneLine(raws[len(raws)-1]); text != `/O=a\b` {
-		t.Errorf("a backslash that misleads nobody is written as %s, OpenSSL leaves it alone", text)
-	}
-}
-
 func TestMatch(t *testing.T) {
 	n := names(t)
 	for _, tt := range []struct {

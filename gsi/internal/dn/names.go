@@ -38,7 +38,7 @@ var shortNames = map[string]string{
 	"0.9.2342.19200300.100.1.1":  "UID",
 	"0.9.2342.19200300.100.1.3":  "mail",
 	"0.9.2342.19200300.100.1.25": "DC",
-	"0.9.2342.19200300.100.1.44": "uid",
+	oidUniqueIdentifier:          "uid",
 	"1.2.840.113549.1.9.1":       "emailAddress",
 	"1.2.840.113549.1.9.2":       "unstructuredName",
 	"1.2.840.113549.1.9.8":       "unstructuredAddress",
@@ -77,11 +77,20 @@ func (a *Attribute) shortName() string {
 	return oid
 }
 
+// oidUniqueIdentifier has a short name that differs from UID's in case alone.
+const oidUniqueIdentifier = "0.9.2342.19200300.100.1.44"
+
 // isNamed reports whether text names the attribute's type. Names of types
-// carry no case (RFC 4512 section 1.4); "uid" stays UID's, as everybody but
-// OpenSSL writes it.
+// carry no case (RFC 4512 section 1.4); "uid" is UID, as everybody but OpenSSL
+// writes it, and in just that case OpenSSL's unique identifier, too.
 func (a *Attribute) isNamed(text string) bool {
 	oid := a.OID.String()
 	text = strings.TrimPrefix(text, "OID.")
-	return text == oid || text != "" && strings.EqualFold(text, shortNames[oid]) || aliases[strings.ToLower(text)] == oid
+	switch {
+	case text == "":
+		return false
+	case oid == oidUniqueIdentifier:
+		return text == oid || text == shortNames[oid]
+	}
+	return text == oid || strings.EqualFold(text, shortNames[oid]) || aliases[strings.ToLower(text)] == oid
 }

@@ -3,6 +3,7 @@ package dn
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -54,13 +55,10 @@ func looksLikeAttribute(rest []byte) bool {
 	if rest[0] != '/' && rest[0] != '+' {
 		return false
 	}
-	const longestName = 64 // of a type or an OID in digits
 	for i, c := range rest[1:] {
 		switch {
 		case c == '=':
 			return i > 0
-		case i == longestName:
-			return false
 		case c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '-':
 		default:
 			return false
@@ -165,7 +163,8 @@ func (a *Attribute) utf8() (s string, ok bool) {
 		for i := range units {
 			units[i] = binary.BigEndian.Uint16(a.Body[2*i:])
 		}
-		return string(utf16.Decode(units)), true
+		runes := utf16.Decode(units)
+		return string(runes), slices.Equal(utf16.Encode(runes), units) // no half of a character
 	case tagUniversal:
 		if len(a.Body)%4 != 0 {
 			return "", false
@@ -173,7 +172,7 @@ func (a *Attribute) utf8() (s string, ok bool) {
 		runes := make([]rune, len(a.Body)/4)
 		for i := range runes {
 			r := binary.BigEndian.Uint32(a.Body[4*i:])
-			if r > utf8.MaxRune {
+			if r > utf8.MaxRune || !utf8.ValidRune(rune(r)) {
 				return "", false
 			}
 			runes[i] = rune(r)
