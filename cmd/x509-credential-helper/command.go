@@ -69,18 +69,25 @@ func (p *process) newApp() *cli.App {
 		SkipFlagParsing: true,
 		Commands: append([]*cli.Command{
 			p.loginCommand(), p.logoutCommand(), p.statusCommand(), p.execCommand(),
-			p.sandboxCommand(), p.versionCommand(), p.helpCommand(),
+			p.showCommand(), p.trustCommand(), p.sandboxCommand(), p.versionCommand(), p.helpCommand(),
 		}, verbCommands()...),
 	}
-	for _, c := range app.Commands {
-		c.HideHelp = true // -h is handled here, so that it works everywhere
-		c.OnUsageError = onUsageError
-	}
+	prepare(app.Commands, "")
 	return app
 }
 
+// prepare gives commands, and those of commands, what all have.
+func prepare(commands []*cli.Command, above string) {
+	for _, c := range commands {
+		c.HelpName = above + c.Name
+		c.HideHelp = true // -h is handled here, so that it works everywhere
+		c.OnUsageError = onUsageError
+		prepare(c.Subcommands, c.HelpName+" ")
+	}
+}
+
 func onUsageError(c *cli.Context, err error, _ bool) error {
-	return usagef("run: "+name+" help "+c.Command.Name, "%s: %v", c.Command.Name, err)
+	return usagef(helpHint(c.Command), "%s: %v", typed(c.Command), err)
 }
 
 // commandLine finds the command and puts its options first, where the parser
@@ -101,14 +108,25 @@ func (p *process) commandLine(app *cli.App) ([]string, error) {
 	if command == nil {
 		return nil, fmt.Errorf("%q is no command", helper.CleanText(first))
 	}
+	path := []string{first}
+	if len(command.Subcommands) > 0 {
+		sub, others, err := subcommand(command, rest)
+		switch {
+		case errors.Is(err, errHelp):
+			return []string{"help", first}, nil
+		case err != nil:
+			return path, err
+		}
+		command, rest, path = sub, others, append(path, sub.Name)
+	}
 	sorted, err := arrange(command, rest, first == "exec")
 	switch {
 	case errors.Is(err, errHelp):
-		return []string{"help", command.Name}, nil
+		return append([]string{"help"}, path...), nil
 	case err != nil:
-		return []string{first}, err
+		return path, err
 	}
-	return slices.Concat([]string{first}, sorted.options, []string{"--"}, sorted.words), nil
+	return slices.Concat(path, sorted.options, []string{"--"}, sorted.words), nil
 }
 
 // unknownCommand answers a first word that is no command: to programs in the
@@ -192,7 +210,7 @@ func atMost(c *cli.Context, n int) error {
 	if c.NArg() <= n {
 		return nil
 	}
-	return usagef("run: "+name+" help "+c.Command.Name, "%s: unexpected argument %q", c.Command.Name, helper.CleanText(c.Args().Get(n)))
+	return usagef(helpHint(c.Command), "%s: unexpected argument %q", typed(c.Command), helper.CleanText(c.Args().Get(n)))
 }
 
 // closest finds the word that somebody who typed s may have meant, or "". The

@@ -17,7 +17,7 @@ import (
 
 // TestMainJob is what the program is for: store a pass phrase in the system
 // keyring, get < request.json, a verified proxy, and again from the cache
-// without any network.
+// without any network or trust anchor.
 func TestMainJob(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		t.Run(tls.VersionName(version), func(t *testing.T) {
@@ -32,7 +32,11 @@ func TestMainJob(t *testing.T) {
 				}
 				g.judge(first)
 				g.stop()
+				g.hide(g.trustDir)
 				second := g.get(`{"min_lifetime":3600}`)
+				if len(second.Warnings) != 0 {
+					t.Errorf("warnings from the cache: %+v", second.Warnings)
+				}
 				if second.Source != helper.SourceCache || second.Credential.Fingerprint != first.Credential.Fingerprint {
 					t.Errorf("second: %+v", second)
 				}
@@ -43,6 +47,20 @@ func TestMainJob(t *testing.T) {
 			})
 		})
 	}
+}
+
+// hide takes a file or directory away until the test ends.
+func (g *grid) hide(path string) {
+	g.t.Helper()
+	away := path + ".away"
+	if err := os.Rename(path, away); err != nil {
+		g.t.Fatal(err)
+	}
+	g.t.Cleanup(func() {
+		if err := os.Rename(away, path); err != nil {
+			g.t.Error(err)
+		}
+	})
 }
 
 // judge lets other programs look at a proxy: OpenSSL and Globus.

@@ -17,15 +17,23 @@ func (p *process) helpCommand() *cli.Command {
 		ArgsUsage: "[COMMAND]",
 		Category:  forPeople,
 		Action: func(c *cli.Context) error {
-			if err := atMost(c, 1); err != nil {
-				return err
-			}
 			if c.NArg() == 0 {
 				return writeHelp(p.stdout, c.App, nil)
 			}
 			command := c.App.Command(c.Args().First())
 			if command == nil {
 				return usagef("run: "+name+" help", "%q is no command", helper.CleanText(c.Args().First()))
+			}
+			depth := 1
+			if len(command.Subcommands) > 0 && c.NArg() > 1 {
+				var err error
+				if command, _, err = subcommand(command, c.Args().Slice()[1:]); err != nil {
+					return err
+				}
+				depth++
+			}
+			if err := atMost(c, depth); err != nil {
+				return err
 			}
 			return writeHelp(p.stdout, c.App, command)
 		},
@@ -67,12 +75,21 @@ func explain(b *strings.Builder, c *cli.Command) {
 		options = " [OPTION]..."
 	}
 	args := c.ArgsUsage
+	if len(c.Subcommands) > 0 {
+		args = "COMMAND [OPTION]..."
+	}
 	if args != "" {
 		args = " " + args
 	}
-	fmt.Fprintf(b, "%s %s: %s\n\nUsage: %s %s%s%s\n", name, c.Name, c.Usage, name, c.Name, options, args)
+	fmt.Fprintf(b, "%s %s: %s\n\nUsage: %s %s%s%s\n", name, typed(c), c.Usage, name, typed(c), options, args)
 	if c.Description != "" {
 		fmt.Fprintf(b, "\n%s\n", c.Description)
+	}
+	if len(c.Subcommands) > 0 {
+		b.WriteString("\nCommands:\n")
+	}
+	for _, sub := range c.Subcommands {
+		fmt.Fprintf(b, "  %-13s %s\n", sub.Name, sub.Usage)
 	}
 	if len(c.Flags) > 0 {
 		b.WriteString("\nOptions:\n")

@@ -23,6 +23,7 @@ func TestScripts(t *testing.T) {
 		UpdateScripts: os.Getenv("UPDATE_GOLDEN") != "",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"connections": scriptConnections, "exits": scriptExits, "onejson": scriptOneJSON,
+			"proxies": scriptProxies, "schema": scriptSchema,
 		},
 		Setup: func(e *testscript.Env) error {
 			w := &world{t: t, dir: e.WorkDir}

@@ -172,7 +172,7 @@ func (t table) paint(cell string, s helper.ProfileStatus) string {
 
 // span is a number of seconds as people say it: its two largest units, rounded.
 func span(seconds int64) string {
-	const minute, hour, day = 60, 3600, 86400
+	const minute, hour, day, year = 60, 3600, 86400, 365 * 86400
 	switch {
 	case seconds < minute:
 		return fmt.Sprintf("%d s", max(seconds, 0))
@@ -181,7 +181,10 @@ func span(seconds int64) string {
 	case seconds < 2*day:
 		return units(seconds, hour, "h", minute, "min")
 	}
-	return units(seconds, day, "d", hour, "h")
+	if seconds < 2*year {
+		return units(seconds, day, "d", hour, "h")
+	}
+	return units(seconds, year, "y", day, "d")
 }
 
 func units(seconds, big int64, bigName string, small int64, smallName string) string {

@@ -81,7 +81,7 @@ func TestBar(t *testing.T) {
 func TestSpan(t *testing.T) {
 	for seconds, want := range map[int64]string{
 		-1: "0 s", 0: "0 s", 59: "59 s", 60: "1 min", 61: "1 min 1 s", 3599: "59 min 59 s", 3600: "1 h",
-		43199: "12 h", 43021: "11 h 57 min", 172799: "48 h", 172800: "2 d", 180000: "2 d 2 h", 864000: "10 d",
+		43199: "12 h", 43021: "11 h 57 min", 172799: "48 h", 172800: "2 d", 180000: "2 d 2 h", 864000: "10 d", 63071999: "730 d", 63072000: "2 y", 315446400: "10 y 1 d",
 	} {
 		if got := span(seconds); got != want {
 			t.Errorf("%d: %q, expected %q", seconds, got, want)
