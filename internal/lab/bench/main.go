@@ -29,7 +29,7 @@ func main() {
 }
 
 func bench(t *session, binary string, rounds int, out string) error {
-	lab.Require(t, lab.MyProxyServer, lab.MyProxyClient, lab.SecretService, lab.GridTools, lab.Peers)
+	lab.Require(t, lab.MyProxyServer, lab.MyProxyClient, lab.SecretService, lab.GridTools, lab.Peers, lab.VOMSFake)
 	w, err := newWorld(t, binary)
 	if err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 )
 
 // order is the order of the report.
-var order = []string{nothing, emptyGo, capabilities, warmGet, dockerGet, secretLookup, vomsInfo, coldGet, myproxyLogon}
+var order = []string{nothing, emptyGo, capabilities, warmGet, dockerGet, secretLookup, vomsInfo, showFile, gridInfo, vomsInfoAll, coldGet, myproxyLogon}
 
 // target is a promise about one median: at most ratio times the median of
 // another program, or at most a time. A ratio of 0 promises nothing and is only
@@ -27,6 +27,8 @@ var targets = []target{
 	{warmGet, secretLookup, 0.5, 0},
 	{warmGet, vomsInfo, 0, 0},
 	{coldGet, myproxyLogon, 0.3, 0},
+	{showFile, gridInfo, 1, 0},
+	{showFile, vomsInfoAll, 0.2, 0},
 	{capabilities, "", 0, 2500 * time.Microsecond},
 	{capabilities, emptyGo, 0, 0},
 }
@@ -88,7 +90,7 @@ func (r *report) markdown() string {
 Written by %s; the tables are measured and not edited. It runs whole processes, from their start to their
 end, against the same real servers on loopback: Debian's `+"`gnome-keyring-daemon`, `myproxy-server`"+`. Every
 round runs each program once, in an order of its own; the table is over %d rounds. All keyring programs
-hold the same proxy.
+hold the same proxy; `+"`FILE`"+` is a proxy of a proxy with VOMS attributes.
 
 Measured with %s on %d cores, load %s; %s.
 
@@ -133,7 +135,7 @@ func versions() []string {
 			}
 		}
 	}
-	for _, pkg := range []string{"gnome-keyring", "golang-docker-credential-helpers", "libsecret-tools", "voms-clients", "myproxy", "myproxy-server"} {
+	for _, pkg := range []string{"gnome-keyring", "golang-docker-credential-helpers", "libsecret-tools", "voms-clients", "globus-proxy-utils", "myproxy", "myproxy-server"} {
 		if out, err := exec.Command("dpkg-query", "-W", "-f", "${Package} ${Version}", pkg).Output(); err == nil {
 			list = append(list, string(out))
 		}

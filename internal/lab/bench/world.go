@@ -26,6 +26,9 @@ const (
 	dockerGet    = "docker-credential-secretservice get"
 	secretLookup = "secret-tool lookup"
 	vomsInfo     = "voms-proxy-info -timeleft"
+	showFile     = "show FILE"
+	gridInfo     = "grid-proxy-info -file FILE"
+	vomsInfoAll  = "voms-proxy-info -all -file FILE"
 	myproxyLogon = "myproxy-logon (C, RSA-2048)"
 )
 
@@ -51,12 +54,14 @@ type world struct {
 func newWorld(t *session, binary string) (*world, error) {
 	keyring := lab.StartKeyring(t)
 	server := lab.StartMyProxy(t, lab.MyProxyOptions{})
-	server.Store("alice", passphrase, server.CA.User("Alice"))
+	alice := server.CA.User("Alice")
+	server.Store("alice", passphrase, alice)
 	dir, err := t.dir()
 	if err != nil {
 		return nil, err
 	}
-	w := &world{t: t, dir: dir, env: append(keyring.Env, "X509_CERT_DIR="+server.TrustDir)}
+	w := &world{t: t, dir: dir, env: append(keyring.Env,
+		"X509_CERT_DIR="+server.TrustDir, "X509_VOMS_DIR="+server.CA.VOMSDir("labvo", "localhost"))}
 	proxy, err := server.Logon("alice", passphrase)
 	if err != nil {
 		return nil, err
@@ -71,7 +76,35 @@ func newWorld(t *session, binary string) (*world, error) {
 			return nil, err
 		}
 	}
-	return w, w.addPeers(server, proxy)
+	if err := w.addPeers(server, proxy); err != nil {
+		return nil, err
+	}
+	return w, w.addShow(binary, lab.FakeVOMS(t, server.CA, alice, lab.FakeVOMSOptions{}))
+}
+
+// addShow: what people ask of a file, here of a proxy of a proxy with VOMS
+// attributes.
+func (w *world) addShow(binary string, first []byte) error {
+	voms, err := write(w.dir, "voms.pem", first)
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(w.dir, "second.pem")
+	_, err = w.time(program{name: "grid-proxy-init",
+		argv: []string{"grid-proxy-init", "-q", "-bits", "2048", "-cert", voms, "-key", voms, "-out", file}})
+	if err != nil {
+		return err
+	}
+	if binary != "" {
+		if binary, err = filepath.Abs(binary); err != nil {
+			return err
+		}
+		w.programs = append(w.programs, program{showFile, []string{binary, "show", file}, nil, contains("/labvo")})
+	}
+	w.programs = append(w.programs,
+		program{gridInfo, []string{"grid-proxy-info", "-file", file}, nil, contains("CN=Alice")},
+		program{vomsInfoAll, []string{"voms-proxy-info", "-all", "-file", file}, nil, contains("/labvo/Role=NULL")})
+	return nil
 }
 
 // buildEmpty makes the smallest Go program: what no Go program can go below on
@@ -144,6 +177,16 @@ func wantSource(want string) func([]byte) error {
 	}
 }
 
+// contains makes sure that a program says what was asked of it.
+func contains(part string) func([]byte) error {
+	return func(stdout []byte) error {
+		if !bytes.Contains(stdout, []byte(part)) {
+			return errors.New("the answer is not the one expected")
+		}
+		return nil
+	}
+}
+
 func (w *world) addPeers(server *lab.MyProxy, proxy []byte) error {
 	host, port, err := net.SplitHostPort(server.Direct)
 	if err != nil {
@@ -164,14 +207,6 @@ func (w *world) addPeers(server *lab.MyProxy, proxy []byte) error {
 	for _, p := range prepare {
 		if _, err := w.time(p); err != nil {
 			return err
-		}
-	}
-	contains := func(part string) func([]byte) error {
-		return func(stdout []byte) error {
-			if !bytes.Contains(stdout, []byte(part)) {
-				return errors.New("the answer is not the one expected")
-			}
-			return nil
 		}
 	}
 	w.programs = append(w.programs,
