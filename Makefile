@@ -9,6 +9,7 @@ TAGS       := -tags urfave_cli_no_docs
 COMPACT    := $(foreach p,text/... regexp/... encoding/... net/... reflect fmt github.com/...,-gcflags=$(p)=-l)
 RELEASE    := -trimpath $(TAGS) $(COMPACT) -ldflags '-s -w'
 FUZZTIME   ?= 20000x
+FUZZLONG   ?= 30s
 ROUNDS     ?= 40
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 PLATFORMS  := linux/amd64 linux/arm64 linux/ppc64le darwin/amd64 darwin/arm64 windows/amd64
@@ -41,15 +42,10 @@ staticcheck:
 format:
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "not formatted:"; echo "$$files"; exit 1; }
 
-# Every fuzz target of every package, shortly. A number of runs, not a time: go
-# test now and then calls it a failure when the time is up.
+# Every fuzz target of every package, shortly; 30 s for those that read what
+# comes from outside to package gsi.
 fuzz:
-	@$(GO) test $(TAGS) -list '^Fuzz' ./... | awk '/^Fuzz/ { names[n++] = $$1 } \
-		/^(ok|\?)/ { for (i = 0; i < n; i++) print $$2, names[i]; n = 0 }' | \
-	while read -r package name; do \
-		echo "$$name ($$package)"; \
-		$(GO) test $(TAGS) -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x "$$package" || exit 1; \
-	done
+	@GO='$(GO)' TAGS='$(TAGS)' FUZZTIME=$(FUZZTIME) FUZZLONG=$(FUZZLONG) .ci/fuzz
 
 cross:
 	@for platform in $(PLATFORMS); do \
