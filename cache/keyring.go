@@ -22,6 +22,8 @@ type KeyringOptions struct {
 	Unsetenv func(key string) error
 	// UID is ours: the session bus must belong to it.
 	UID int
+	// Deadline is how long a call may take where nobody is asked; 0 is 3 s.
+	Deadline time.Duration
 }
 
 // How long the keyring may take: nobody waits at a prompt for 3 seconds; a
@@ -69,6 +71,9 @@ type osKeyring struct {
 // ends keeps it, so a program that starts another one gives it the environment
 // of its own start.
 func NewKeyring(o KeyringOptions) KeyStore {
+	if o.Deadline == 0 {
+		o.Deadline = quickDeadline
+	}
 	if o.Getenv == nil {
 		o.Getenv = os.Getenv
 	}
@@ -145,7 +150,7 @@ func (k *osKeyring) Delete(ctx context.Context, account string) error {
 // guarded runs f after the preflight, within the deadline. Neither can be
 // called off, so on a timeout they are left behind.
 func (k *osKeyring) guarded(ctx context.Context, f func() error) error {
-	limit := quickDeadline
+	limit := k.o.Deadline
 	if promptAllowed(ctx) {
 		limit = promptDeadline
 	}

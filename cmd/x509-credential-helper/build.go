@@ -48,7 +48,7 @@ func (p *process) newCache(config *helper.Config, home string) *cache.Cache {
 		Passphrases: config.Store.Passphrases,
 		CacheDir:    func() (string, error) { return cacheDir(p.getenv, home) },
 		RuntimeDir:  func() (string, error) { return safefile.RuntimeDir(config.Store.RuntimeDir, p.getenv) },
-		Keys:        cache.NewKeyring(cache.KeyringOptions{UID: os.Getuid()}),
+		Keys:        cache.NewKeyring(cache.KeyringOptions{UID: os.Getuid(), Deadline: p.keyringDeadline}),
 		Clock:       time.Now,
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"time"
 
 	"github.com/x509-credential-helper/x509-credential-helper/helper"
 	"github.com/x509-credential-helper/x509-credential-helper/internal/term"
@@ -30,6 +31,9 @@ type process struct {
 	// before is called before a verb is served or a command run. Tests put a
 	// panic there.
 	before func()
+	// keyringDeadline is how long the keyring may take; 0 is its guard's own.
+	// On a busy machine tests are more patient than people.
+	keyringDeadline time.Duration
 }
 
 // newProcess notes how we were started, then closes the doors.

@@ -68,16 +68,14 @@ func (p *process) trust(c *cli.Context, check bool) error {
 	for _, a := range anchors {
 		good = good && a.Severity == gsi.SeverityOK
 	}
+	page := page{style: p.style(), width: term.Width(p.stdout)}
 	switch {
 	case c.Bool("json"):
 		err = writeJSON(p.stdout, trustJSON(dir, anchors, now, check))
+	case check:
+		_, err = io.WriteString(p.stdout, page.anchorProblems(dir, anchors))
 	default:
-		page := page{style: p.style(), width: term.Width(p.stdout)}
-		text := page.anchors(anchors, now)
-		if check {
-			text = page.anchorProblems(dir, anchors)
-		}
-		_, err = io.WriteString(p.stdout, text)
+		_, err = io.WriteString(p.stdout, page.anchors(anchors, now))
 	}
 	switch {
 	case err != nil:
