@@ -39,6 +39,10 @@ func TestMain(m *testing.M) {
 	}})
 }
 
+// raceExit keeps a program with the race detector from sleeping for a second
+// before it ends.
+const raceExit = "GORACE=atexit_sleep_ms=10"
+
 // patience bounds everything that a test waits for.
 const patience = 30 * time.Second
 
@@ -80,6 +84,7 @@ func newWorld(t testing.TB, store string, env ...string) *world {
 		t.Fatal(err)
 	}
 	w.env = append([]string{
+		raceExit,
 		"HOME=" + w.dir, "PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8",
 		"X509_CREDENTIAL_HELPER_CONFIG=" + w.path("config.toml"),
 	}, env...)

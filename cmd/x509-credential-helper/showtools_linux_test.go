@@ -19,8 +19,13 @@ type tools struct {
 	env []string
 }
 
+// newTools skips with -short: hundreds of processes of a show that has one
+// goroutine tell the race detector nothing.
 func newTools(t *testing.T) *tools {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("hundreds of processes, not with -short")
+	}
 	c := &tools{t: t, dir: t.TempDir()}
 	g := newProxyLab(t, time.Now().Truncate(time.Second))
 	for name, data := range samples(g) {
