@@ -27,6 +27,7 @@ type fakeService struct {
 	items   map[string][]byte
 	unlocks int
 	prompts int
+	known   map[dbus.Sender]bool // who has asked the service itself
 }
 
 const (
@@ -55,7 +56,7 @@ type (
 )
 
 func (f *fakeService) start(conn *dbus.Conn) error {
-	f.conn, f.items = conn, map[string][]byte{}
+	f.conn, f.items, f.known = conn, map[string][]byte{}, map[dbus.Sender]bool{}
 	type export struct {
 		v     any
 		path  dbus.ObjectPath
@@ -112,7 +113,10 @@ func (f serviceMethods) Unlock(paths []dbus.ObjectPath) ([]dbus.ObjectPath, dbus
 	return paths, "/", nil
 }
 
-func (f serviceProperties) Get(string, string) (dbus.Variant, *dbus.Error) {
+func (f serviceProperties) Get(who dbus.Sender, _, _ string) (dbus.Variant, *dbus.Error) {
+	f.mu.Lock()
+	f.known[who] = true
+	f.mu.Unlock()
 	switch {
 	case f.badProperty:
 		return dbus.MakeVariant("strange"), nil
@@ -122,10 +126,15 @@ func (f serviceProperties) Get(string, string) (dbus.Variant, *dbus.Error) {
 	return dbus.MakeVariant([]dbus.ObjectPath{loginPath}), nil
 }
 
-func (f itemsProperties) Get(string, string) (dbus.Variant, *dbus.Error) {
+// Get answers nobody whose first question this is: gnome-keyring aborts then,
+// if it is unlucky.
+func (f itemsProperties) Get(who dbus.Sender, _, _ string) (dbus.Variant, *dbus.Error) {
 	f.enter("Locked")
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if !f.known[who] {
+		return dbus.Variant{}, dbus.NewError("org.freedesktop.DBus.Error.NoReply", []any{"the service aborted"})
+	}
 	return dbus.MakeVariant(f.locked), nil
 }
 

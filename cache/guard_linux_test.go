@@ -244,10 +244,14 @@ func TestDeadBus(t *testing.T) {
 	must(t, err)
 	defer silent.Close()
 	go func() {
+		var open []net.Conn // or the garbage collector closes them
 		for {
-			if _, err := silent.Accept(); err != nil {
+			conn, err := silent.Accept()
+			if err != nil {
+				runtime.KeepAlive(open)
 				return
 			}
+			open = append(open, conn)
 		}
 	}()
 	var wg sync.WaitGroup

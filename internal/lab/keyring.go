@@ -161,7 +161,12 @@ func (k *Keyring) Locked() bool {
 	return locked
 }
 
+// locked asks for the list of collections first: a first question about one of
+// them can make the daemon abort.
 func (k *Keyring) locked() (locked bool, err error) {
+	if _, err := k.conn.Object(secretService, secretPath).GetProperty("org.freedesktop.Secret.Service.Collections"); err != nil {
+		return false, err
+	}
 	err = k.conn.Object(secretService, collectionPath).StoreProperty(collectionType+".Locked", &locked)
 	return locked, err
 }

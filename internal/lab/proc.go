@@ -96,6 +96,9 @@ func (s *server) end() {
 	if alive(s.pid) {
 		signal(s.pid, sigTerm)
 		signal(s.pid, sigCont) // a frozen one would not hear it
+	} else {
+		out, _ := os.ReadFile(s.log)
+		s.t.Logf("%s had ended before its test; its output:\n%s", s.name, tail(out))
 	}
 	if !gone(s.pid, endTimeout) {
 		signal(s.pid, sigKill)
