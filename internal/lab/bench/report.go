@@ -100,7 +100,7 @@ from one run to the next, which is why medians are shown.
 
 Where the time of a cached `+"`get`"+` goes, looked at once with time stamps in the program: about two fifths is the start of the process (the kernel's page faults and the
 Go runtime; the empty Go program shows the floor), and of the rest three quarters are the round trips
-on D-Bus: five to connect, one to read whether the collection is locked, seven of the keyring library.
+on D-Bus: five to connect, two to greet the service and to read whether the collection is locked, seven of the keyring library.
 Configuration, opening the sealed entry, parsing the chain and the answer together take less than two
 milliseconds.
 `, "`make bench`", r.rounds, runtime.Version(), runtime.NumCPU(), load(), strings.Join(r.versions, ", "), r.table(), r.verdicts())
