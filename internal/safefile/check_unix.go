@@ -11,12 +11,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openat opens without following a link in the last element and without
-// waiting for the other end of a pipe. A link and a file that may not be
-// opened are unsafe, not absent.
+// unknown opens what may turn out to be a pipe without waiting for its other
+// end. For what cannot be one it would be work for nothing: package os then asks
+// the kernel whether the descriptor can be polled.
+const unknown = unix.O_NONBLOCK
+
+// openat opens without following a link in the last element. A link and a file
+// that may not be opened are unsafe, not absent; a new file that may not be made
+// is only not made.
 func openat(dirfd int, name, path string, flags int, perm uint32) (int, error) {
 	fd, err := retry(func() (int, error) {
-		return unix.Openat(dirfd, name, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, perm)
+		return unix.Openat(dirfd, name, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC, perm)
 	})
 	switch {
 	case err == nil:
@@ -24,7 +29,7 @@ func openat(dirfd int, name, path string, flags int, perm uint32) (int, error) {
 	case isLink(dirfd, name):
 		// ELOOP, but ENOTDIR with O_DIRECTORY, EMLINK on FreeBSD and EFTYPE on NetBSD.
 		return -1, &UnsafeError{path, "it is a symbolic link"}
-	case errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, fs.ErrPermission) && flags&unix.O_EXCL == 0:
 		return -1, &UnsafeError{path, "it may not be opened (" + err.Error() + ")"}
 	case err == unix.ENXIO, err == unix.EISDIR:
 		// A socket, a pipe that nobody reads, a directory opened to write.

@@ -34,10 +34,33 @@ func MakeDir(path string) (*Dir, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return d, err
 	}
-	if err := os.MkdirAll(path, 0o700); err != nil {
+	if err := makeAll(path); err != nil {
 		return nil, err
 	}
 	return OpenDir(path)
+}
+
+// makeAll is os.MkdirAll, but what it makes is 0700 under every umask: one that
+// takes our own rights would shut us out.
+func makeAll(path string) error {
+	err := os.Mkdir(path, 0o700)
+	if errors.Is(err, fs.ErrNotExist) {
+		parent := filepath.Dir(path)
+		if parent == path {
+			return err
+		}
+		if err := makeAll(parent); err != nil {
+			return err
+		}
+		err = os.Mkdir(path, 0o700)
+	}
+	if err != nil {
+		if fi, statErr := os.Stat(path); statErr == nil && fi.IsDir() {
+			return nil
+		}
+		return err
+	}
+	return os.Chmod(path, 0o700)
 }
 
 func openDirAt(dirfd int, name, path string) (*Dir, error) {
@@ -71,6 +94,9 @@ func (d *Dir) Sub(name string) (*Dir, error) {
 		return nil, err
 	}
 	err := unix.Mkdirat(d.fd(), name, 0o700)
+	if err == nil { // a umask may have taken our own bits
+		err = unix.Fchmodat(d.fd(), name, 0o700, 0)
+	}
 	if err != nil && err != unix.EEXIST {
 		return nil, &fs.PathError{Op: "mkdir", Path: d.join(name), Err: err}
 	}
@@ -91,7 +117,7 @@ func (d *Dir) Read(name string, max int64) ([]byte, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
-	fd, err := openat(d.fd(), name, d.join(name), unix.O_RDONLY, 0)
+	fd, err := openat(d.fd(), name, d.join(name), unix.O_RDONLY|unknown, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -129,22 +155,58 @@ func readAll(f *os.File, size, max int64) ([]byte, error) {
 // Write replaces a file by one with this content and mode 0600. Until the new
 // one is on the disk the old one stays; a failure leaves nothing behind.
 func (d *Dir) Write(name string, data []byte) error {
+	if err := d.replace(name, data, true); err != nil {
+		return err
+	}
+	return d.sync()
+}
+
+// sync makes the names in the directory outlive a loss of power. Some network
+// file systems cannot be asked for that.
+func (d *Dir) sync() error {
+	err := d.f.Sync()
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+		return nil
+	}
+	return err
+}
+
+// Forget is Remove for what must not come back after a loss of power.
+func (d *Dir) Forget(name string) error {
+	if err := d.Remove(name); err != nil {
+		return err
+	}
+	return d.sync()
+}
+
+// replace puts a new file in the place of one. Without sync that is one step
+// for other processes, but not for a disk whose power fails. A cleaner of old
+// files may take the new one away before it has its name.
+func (d *Dir) replace(name string, data []byte, sync bool) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
-	temp := tempName()
-	if err := d.create(temp, data); err != nil {
+	for try := 1; ; try++ {
+		temp := tempName()
+		if err := d.create(temp, data, sync); err != nil {
+			_ = unix.Unlinkat(d.fd(), temp, 0)
+			if path := (*fs.PathError)(nil); errors.As(err, &path) {
+				path.Path = d.join(name) // nobody knows the temporary one
+			}
+			return err
+		}
+		err := unix.Renameat(d.fd(), temp, d.fd(), name)
+		if err == nil {
+			return nil
+		}
 		_ = unix.Unlinkat(d.fd(), temp, 0)
-		return fmt.Errorf("%s: %w", d.join(name), err)
+		if err != unix.ENOENT || try == 10 {
+			return &fs.PathError{Op: "rename", Path: d.join(name), Err: err}
+		}
 	}
-	if err := unix.Renameat(d.fd(), temp, d.fd(), name); err != nil {
-		_ = unix.Unlinkat(d.fd(), temp, 0)
-		return &fs.PathError{Op: "rename", Path: d.join(name), Err: err}
-	}
-	return d.f.Sync()
 }
 
-func (d *Dir) create(name string, data []byte) error {
+func (d *Dir) create(name string, data []byte, sync bool) error {
 	fd, err := openat(d.fd(), name, d.join(name), unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
 	if err != nil {
 		return err
@@ -157,8 +219,10 @@ func (d *Dir) create(name string, data []byte) error {
 	if _, err := f.Write(data); err != nil {
 		return err
 	}
-	if err := f.Sync(); err != nil {
-		return err
+	if sync {
+		if err := f.Sync(); err != nil {
+			return err
+		}
 	}
 	return f.Close()
 }

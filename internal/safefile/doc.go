@@ -17,7 +17,8 @@
 //	err = dir.Write("entry", sealed)
 //
 // Locks are flock(2) on files of their own, which are never unlinked. The
-// kernel frees them when a process ends, however it ends.
+// kernel frees them when a process ends, however it ends. The record that a
+// holder leaves for the next is a file beside the lock's.
 //
 // On Windows the access control list of the user's profile is the protection:
 // owner and mode are not checked there.

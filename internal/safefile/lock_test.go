@@ -11,10 +11,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestMain lets the test binary be the other processes of the lock tests.
@@ -120,6 +123,27 @@ func TestLockContent(t *testing.T) {
 	}
 }
 
+// awaitWaiter returns when somebody waits for the lock of a file.
+func awaitWaiter(t *testing.T, path string) {
+	t.Helper()
+	var st unix.Stat_t
+	must(t, unix.Stat(path, &st))
+	for range 3000 {
+		locks, err := os.ReadFile("/proc/locks")
+		if err != nil { // where there is none
+			time.Sleep(50 * time.Millisecond)
+			return
+		}
+		for line := range strings.Lines(string(locks)) {
+			if strings.Contains(line, "-> ") && strings.Contains(line, fmt.Sprintf(":%d ", st.Ino)) {
+				return
+			}
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("nobody waits for the lock")
+}
+
 // TestLockUnlinked: who waits for a lock whose file a cleaner has removed must
 // not believe to hold it while another holds the file that took its place.
 func TestLockUnlinked(t *testing.T) {
@@ -134,7 +158,7 @@ func TestLockUnlinked(t *testing.T) {
 		}
 		got <- l
 	}()
-	time.Sleep(50 * time.Millisecond) // it waits for the old file now
+	awaitWaiter(t, filepath.Join(d.Path(), "l")) // it waits for the old file now
 	must(t, d.Remove("l"))
 	second, err := d.TryLock("l")
 	must(t, err)
@@ -184,7 +208,7 @@ func TestLockProcesses(t *testing.T) {
 		}()
 	}
 	wg.Wait()
-	if got, err := d.Read("l", 100); err != nil || string(got) != strconv.Itoa(n) {
+	if got, err := d.Read("l"+recordSuffix, 100); err != nil || string(got) != strconv.Itoa(n) {
 		t.Errorf("%d processes counted to %s, %v", n, got, err)
 	}
 }

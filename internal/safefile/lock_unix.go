@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"runtime"
 
@@ -14,9 +15,12 @@ import (
 	"github.com/x509-credential-helper/x509-credential-helper/internal/safego"
 )
 
-// Lock is a lock that is held, and the small file that it is held on.
+// Lock is a lock that is held, and the small record that its holder keeps for
+// the next one.
 type Lock struct {
-	f *os.File
+	f    *os.File
+	dir  *Dir
+	name string
 }
 
 // Lock waits for the lock of that name. When ctx ends first the error wraps
@@ -32,7 +36,7 @@ func (d *Dir) Lock(ctx context.Context, name string) (*Lock, error) {
 			return nil, fmt.Errorf("waiting for the lock %s: %w", d.join(name), err)
 		}
 		if d.current(l, name) {
-			return l, nil
+			return l.in(d, name)
 		}
 		_ = l.Close()
 	}
@@ -53,7 +57,7 @@ func (d *Dir) TryLock(name string) (*Lock, error) {
 			return nil, fmt.Errorf("%s: %w", d.join(name), err)
 		}
 		if d.current(l, name) {
-			return l, nil
+			return l.in(d, name)
 		}
 		_ = l.Close()
 	}
@@ -63,15 +67,30 @@ func (d *Dir) openLock(name string) (*Lock, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
-	fd, err := openat(d.fd(), name, d.join(name), unix.O_RDWR|unix.O_CREAT, 0o600)
+	fd, err := openat(d.fd(), name, d.join(name), unix.O_RDWR|unix.O_CREAT|unknown, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := checkPrivate(fd, d.join(name)); err != nil {
+	st, err := checkPrivate(fd, d.join(name))
+	if err == nil && uint32(st.Mode)&0o600 != 0o600 { // a umask has taken our own bits
+		err = unix.Fchmod(fd, 0o600)
+	}
+	if err != nil {
 		_ = unix.Close(fd)
 		return nil, err
 	}
 	return &Lock{f: os.NewFile(uintptr(fd), d.join(name))}, nil
+}
+
+// in notes the directory of a lock that was taken. The descriptor is the
+// lock's own: who asked for the lock may close the directory.
+func (l *Lock) in(d *Dir, name string) (*Lock, error) {
+	fd, err := unix.FcntlInt(uintptr(d.fd()), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, errors.Join(&fs.PathError{Op: "dup", Path: d.Path(), Err: err}, l.f.Close())
+	}
+	l.dir, l.name = &Dir{f: os.NewFile(uintptr(fd), d.Path())}, name
+	return l, nil
 }
 
 // wait closes the lock's file if it fails. A flock that waits cannot be
@@ -126,27 +145,11 @@ func (d *Dir) current(l *Lock, name string) bool {
 	return err == nil && idOf(&held) == idOf(&named)
 }
 
-// Read returns the content of the lock's file, of at most max bytes.
-func (l *Lock) Read(max int64) ([]byte, error) {
-	st, err := l.f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if _, err := l.f.Seek(0, 0); err != nil {
-		return nil, err
-	}
-	return readAll(l.f, st.Size(), max)
-}
-
-// Write replaces the content of the lock's file in place: the file is never
-// replaced itself. A crash can leave a part of it.
-func (l *Lock) Write(data []byte) error {
-	if err := l.f.Truncate(0); err != nil {
-		return err
-	}
-	_, err := l.f.WriteAt(data, 0)
-	return err
-}
-
 // Close gives the lock back.
-func (l *Lock) Close() error { return l.f.Close() }
+func (l *Lock) Close() error {
+	var err error
+	if l.dir != nil {
+		err = l.dir.Close()
+	}
+	return errors.Join(err, l.f.Close())
+}

@@ -12,14 +12,20 @@ import (
 // changed or read. It is never to be taken for an absent one.
 type UnsafeError struct{ Path, Reason string }
 
-// Error names the path and the reason.
-func (e *UnsafeError) Error() string {
-	return fmt.Sprintf("%s is not safe to use: %s; correct its owner and mode or remove it", e.Path, e.Reason)
-}
+// Error names the path, the reason and what helps.
+func (e *UnsafeError) Error() string { return e.Problem() + "; " + e.Remedy() }
+
+// Problem names the path and the reason.
+func (e *UnsafeError) Problem() string { return e.Path + " is not safe to use: " + e.Reason }
+
+// Remedy is what helps.
+func (e *UnsafeError) Remedy() string { return "correct its owner and mode or remove it" }
 
 var (
 	// ErrLocked is what TryLock returns while another holds the lock.
 	ErrLocked = errors.New("locked by another process")
+	// ErrReadOnly is a directory that Writable has tried.
+	ErrReadOnly = errors.New("cannot be written to")
 	// ErrTooLarge is a file that is longer than the reader was told to expect.
 	ErrTooLarge = errors.New("the file is larger than it may be")
 )

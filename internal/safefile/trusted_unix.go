@@ -3,6 +3,7 @@
 package safefile
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -15,6 +16,9 @@ import (
 // breaks a rule is an *UnsafeError.
 func ReadTrusted(path string, max int64) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if errors.Is(err, unix.ENXIO) { // a socket
+		return nil, &UnsafeError{path, "it is no regular file"}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -91,12 +91,14 @@ func readAll(r io.Reader, max int64) ([]byte, error) {
 }
 
 // Write replaces a file by one with this content.
-func (d *Dir) Write(name string, data []byte) error {
+func (d *Dir) Write(name string, data []byte) error { return d.replace(name, data, true) }
+
+func (d *Dir) replace(name string, data []byte, sync bool) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
 	temp := d.join(tempName())
-	err := create(temp, data)
+	err := create(temp, data, sync)
 	if err == nil {
 		err = os.Rename(temp, d.join(name)) // MoveFileEx with replacement
 	}
@@ -106,13 +108,16 @@ func (d *Dir) Write(name string, data []byte) error {
 	return err
 }
 
-func create(path string, data []byte) error {
+func create(path string, data []byte, sync bool) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(data)
-	return errors.Join(err, f.Sync(), f.Close())
+	if sync && err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
 }
 
 // Remove removes a file. What is absent is no error.
@@ -125,6 +130,9 @@ func (d *Dir) Remove(name string) error {
 	}
 	return nil
 }
+
+// Forget is Remove; there is no more to be asked for here.
+func (d *Dir) Forget(name string) error { return d.Remove(name) }
 
 // Names lists the directory in order, without files that are being written.
 func (d *Dir) Names() ([]string, error) {
@@ -155,8 +163,13 @@ func (d *Dir) Exists(name string) bool {
 	return checkName(name) == nil && err == nil
 }
 
-// Lock is a lock that is held, and the small file that it is held on.
-type Lock struct{ f *os.File }
+// Lock is a lock that is held, and the small record that its holder keeps for
+// the next one.
+type Lock struct {
+	f    *os.File
+	dir  *Dir
+	name string
+}
 
 // Lock waits for the lock of that name until ctx ends.
 func (d *Dir) Lock(ctx context.Context, name string) (*Lock, error) {
@@ -212,33 +225,15 @@ func (d *Dir) openLock(name string) (*Lock, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Lock{f}, nil
+	return &Lock{f: f, dir: d, name: name}, nil
 }
 
-// lockOffset is beyond any content: locks are mandatory here and would keep
-// others from reading what they cover.
+// lockOffset is beyond any content: locks are mandatory here.
 const lockOffset = 1 << 30
 
 func (l *Lock) take(flags uint32) error {
 	ol := &windows.Overlapped{Offset: lockOffset}
 	return windows.LockFileEx(windows.Handle(l.f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|flags, 0, 1, 0, ol)
-}
-
-// Read returns the content of the lock's file, of at most max bytes.
-func (l *Lock) Read(max int64) ([]byte, error) {
-	if _, err := l.f.Seek(0, io.SeekStart); err != nil {
-		return nil, err
-	}
-	return readAll(l.f, max)
-}
-
-// Write replaces the content of the lock's file in place.
-func (l *Lock) Write(data []byte) error {
-	if err := l.f.Truncate(0); err != nil {
-		return err
-	}
-	_, err := l.f.WriteAt(data, 0)
-	return err
 }
 
 // Close gives the lock back.
