@@ -55,13 +55,18 @@ type Item struct {
 func StartKeyring(t TB) *Keyring {
 	t.Helper()
 	k := StartBus(t)
-	k.daemon = start(t, "gnome-keyring-daemon", k.dir, k.Env, strings.NewReader(keyringPassword), nil,
+	k.startDaemon()
+	return k
+}
+
+func (k *Keyring) startDaemon() {
+	k.t.Helper()
+	k.daemon = start(k.t, "gnome-keyring-daemon", k.dir, k.Env, strings.NewReader(keyringPassword), nil,
 		"gnome-keyring-daemon", "--foreground", "--unlock", "--components=secrets")
 	k.daemon.waitFor("collection on the bus", func() bool {
 		locked, err := k.locked()
 		return err == nil && !locked
 	})
-	return k
 }
 
 // StartLockedKeyring starts a keyring whose collection "login" is locked.
@@ -101,8 +106,15 @@ func StartBus(t TB) *Keyring {
 	return k
 }
 
+// busConfig has the limits of a session's bus, which are far from those that a
+// bus has without any.
 const busConfig = `<busconfig>
   <type>session</type>
+  <limit name="max_completed_connections">100000</limit>
+  <limit name="max_incomplete_connections">10000</limit>
+  <limit name="max_connections_per_user">100000</limit>
+  <limit name="max_match_rules_per_connection">50000</limit>
+  <limit name="max_replies_per_connection">50000</limit>
   <listen>%s</listen>
   <auth>EXTERNAL</auth>
   <policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy>
@@ -203,10 +215,50 @@ func (k *Keyring) call(path dbus.ObjectPath, method string, args ...any) *dbus.C
 }
 
 // Freeze stops the daemon: calls on the bus get no answer. Thaw lets it go on.
-func (k *Keyring) Freeze() { signal(k.daemon.pid, sigStop) }
+func (k *Keyring) Freeze() { k.daemon.signal(sigStop) }
 
 // Thaw ends Freeze.
-func (k *Keyring) Thaw() { signal(k.daemon.pid, sigCont) }
+func (k *Keyring) Thaw() { k.daemon.signal(sigCont) }
+
+// Kill kills the daemon: the bus has no keyring any more.
+func (k *Keyring) Kill() { k.daemon.kill() }
+
+// Restart starts the daemon anew after Kill, unlocked and with what it had.
+func (k *Keyring) Restart() {
+	k.t.Helper()
+	k.daemon.end()
+	k.startDaemon()
+}
+
+// KillBus kills the bus. The daemon then ends by itself.
+func (k *Keyring) KillBus() {
+	k.bus.kill()
+	if k.daemon != nil {
+		k.daemon.ended = true
+	}
+}
+
+// Clients counts the connections of the bus, the test's own and the keyring's
+// among them.
+func (k *Keyring) Clients() int {
+	k.t.Helper()
+	var names []string
+	if err := k.conn.BusObject().Call("org.freedesktop.DBus.ListNames", 0).Store(&names); err != nil {
+		k.t.Fatalf("bus: %v", err)
+	}
+	return len(slices.DeleteFunc(names, func(name string) bool { return name[0] != ':' }))
+}
+
+// Connect opens another connection to the bus until the test ends.
+func (k *Keyring) Connect() *dbus.Conn {
+	k.t.Helper()
+	conn, err := dbus.Connect(k.Address)
+	if err != nil {
+		k.t.Fatalf("bus: %v", err)
+	}
+	k.t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
 
 // Stop ends the daemon and the bus.
 func (k *Keyring) Stop() {

@@ -96,7 +96,7 @@ func (m *MyProxy) startServer(o MyProxyOptions) {
 	pidFile, portFile := filepath.Join(m.dir, "pid"), filepath.Join(m.dir, "port")
 	argv := append(m.wrapper(o), m.argv("-P", pidFile, "-z", portFile)...)
 	run(m.t, env, "", argv...)
-	m.server = &server{t: m.t, name: "myproxy-server", pid: m.number(pidFile)}
+	m.server = &server{t: m.t, name: "myproxy-server", process: otherProcess(m.number(pidFile))}
 	m.server.watch()
 	m.Direct = "localhost:" + strconv.Itoa(m.number(portFile))
 	if o.Host == HostLapsed {
@@ -158,8 +158,8 @@ func (m *MyProxy) Stop() {
 	}
 	m.relay.close()
 	m.server.end()
-	for _, pid := range marked(m.env[0]) {
-		signal(pid, sigKill) // in the middle of serving somebody
+	for _, p := range marked(m.env[0]) {
+		p.signal(sigKill) // in the middle of serving somebody
 	}
 	m.server = nil
 	checkClosed(m.t, m.Addr, m.Direct)
@@ -167,10 +167,10 @@ func (m *MyProxy) Stop() {
 
 // Freeze stops the server without closing anything: clients connect and hear
 // nothing. Thaw lets it go on.
-func (m *MyProxy) Freeze() { signal(m.server.pid, sigStop) }
+func (m *MyProxy) Freeze() { m.server.signal(sigStop) }
 
 // Thaw ends Freeze.
-func (m *MyProxy) Thaw() { signal(m.server.pid, sigCont) }
+func (m *MyProxy) Thaw() { m.server.signal(sigCont) }
 
 func tlsEnv(o MyProxyOptions) []string {
 	names := map[uint16]string{tls.VersionTLS12: "TLS1_2_VERSION", tls.VersionTLS13: "TLS1_3_VERSION", 0: "0"}

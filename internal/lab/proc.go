@@ -1,15 +1,12 @@
 package lab
 
 import (
-	"bytes"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,13 +28,14 @@ const marker = "X509CH_LAB_ID="
 
 // server is one process that runs until the test ends.
 type server struct {
+	process
 	t     TB
 	name  string
-	pid   int
 	done  <-chan error // nil: not our child
 	guard *exec.Cmd
 	pipe  io.Closer // the guard's stdin
 	log   string
+	ended bool // by the test, which did not let it live to its end
 }
 
 // start runs a program as a child of the test. Its output goes to a file in
@@ -55,16 +53,19 @@ func start(t TB, name, dir string, env []string, stdin io.Reader, files []*os.Fi
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
-	s.pid, s.done = cmd.Process.Pid, safego.Go(cmd.Wait)
+	s.process = childProcess(cmd.Process) // before it can be reaped
+	s.done = safego.Go(cmd.Wait)
 	s.watch()
 	return s
 }
 
 // watch starts a guard that ends the server when the test binary is gone
-// without having done so: a test that runs out of time runs no clean-up.
+// without having done so: a test that runs out of time runs no clean-up. The
+// server may have ended long before, and another have its number.
 func (s *server) watch() {
 	s.t.Helper()
-	s.guard = exec.Command("sh", "-c", `read _; kill "$0"`, strconv.Itoa(s.pid))
+	s.guard = exec.Command("sh", "-c", `read _; [ "$(sed 's/.*) //' "/proc/$0/stat" | cut -d' ' -f20)" = "$1" ] && kill "$0"`,
+		strconv.Itoa(s.pid), s.born)
 	pipe, err := s.guard.StdinPipe()
 	if err == nil {
 		err = s.guard.Start()
@@ -80,61 +81,44 @@ func (s *server) watch() {
 func (s *server) waitFor(what string, ready func() bool) {
 	s.t.Helper()
 	for deadline := time.Now().Add(startTimeout); !ready(); time.Sleep(2 * time.Millisecond) {
-		if !alive(s.pid) || time.Now().After(deadline) {
+		if !s.running() || time.Now().After(deadline) {
 			out, _ := os.ReadFile(s.log)
 			s.t.Fatalf("%s: no %s; its output:\n%s", s.name, what, tail(out))
 		}
 	}
 }
 
-// end ends the server and returns when it is gone.
+// end ends the server and returns when it is gone. One that had ended by
+// itself is shown with what it said.
 func (s *server) end() {
 	s.t.Helper()
-	s.guard.Process.Kill() // before the server: its pid may be given to another
+	s.guard.Process.Kill()
 	s.guard.Wait()
 	s.pipe.Close()
-	if alive(s.pid) {
-		signal(s.pid, sigTerm)
-		signal(s.pid, sigCont) // a frozen one would not hear it
-	} else {
-		out, _ := os.ReadFile(s.log)
-		s.t.Logf("%s had ended before its test; its output:\n%s", s.name, tail(out))
-	}
-	if !gone(s.pid, endTimeout) {
-		signal(s.pid, sigKill)
-		if !gone(s.pid, endTimeout) {
+	early := !s.ended && !s.running()
+	s.signal(sigTerm)
+	s.signal(sigCont) // a frozen one would not hear it
+	if !s.gone(endTimeout) {
+		s.signal(sigKill)
+		if !s.gone(endTimeout) {
 			s.t.Errorf("%s (process %d) cannot be ended", s.name, s.pid)
 		}
 	}
+	err := errors.New("it was not our child")
 	if s.done != nil {
-		<-s.done
+		err = <-s.done
+	}
+	if early && err != nil {
+		out, _ := os.ReadFile(s.log)
+		s.t.Logf("%s had ended by itself: %v; its output:\n%s", s.name, err, tail(out))
 	}
 }
 
-// alive says whether a process runs. A zombie does not: what was a daemon is
-// reaped by process 1, whenever that one likes.
-func alive(pid int) bool {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return false
-	}
-	_, rest, _ := bytes.Cut(stat, []byte(") "))
-	return len(rest) > 0 && rest[0] != 'Z' && rest[0] != 'X'
-}
-
-func gone(pid int, within time.Duration) bool {
-	for deadline := time.Now().Add(within); alive(pid); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			return false
-		}
-	}
-	return true
-}
-
-func signal(pid int, sig os.Signal) {
-	if process, err := os.FindProcess(pid); err == nil {
-		process.Signal(sig) // one that is gone already is what we want
-	}
+// kill ends the server at once, as a defect of it would.
+func (s *server) kill() {
+	s.ended = true
+	s.signal(sigKill)
+	s.gone(endTimeout)
 }
 
 // LeakCheck returns an environment variable for whatever processes a test
@@ -148,37 +132,12 @@ func LeakCheck(t TB) string {
 		for deadline := time.Now().Add(leakGrace); len(left) > 0 && time.Now().Before(deadline); left = marked(id) {
 			time.Sleep(5 * time.Millisecond)
 		}
-		for _, pid := range left {
-			t.Errorf("left running: process %d, %s", pid, commandLine(pid))
-			signal(pid, sigKill)
+		for _, p := range left {
+			t.Errorf("left running: process %d, %s", p.pid, commandLine(p.pid))
+			p.signal(sigKill)
 		}
 	})
 	return id
-}
-
-// marked lists the processes whose environment holds id.
-func marked(id string) []int {
-	entries, _ := os.ReadDir("/proc")
-	var pids []int
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		env, err := os.ReadFile(filepath.Join("/proc", e.Name(), "environ"))
-		if err == nil && slices.Contains(strings.Split(string(env), "\x00"), id) && alive(pid) {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
-}
-
-func commandLine(pid int) string {
-	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	if err != nil {
-		return "gone now"
-	}
-	return strings.ReplaceAll(strings.TrimRight(string(line), "\x00"), "\x00", " ")
 }
 
 // run runs a program to its end and fails the test if that is not 0.

@@ -15,6 +15,7 @@ import (
 type recorder struct {
 	testing.TB
 	failures []string
+	logs     []string
 	cleanups []func()
 }
 
@@ -22,6 +23,10 @@ func (r *recorder) Helper()          {}
 func (r *recorder) Cleanup(f func()) { r.cleanups = append(r.cleanups, f) }
 func (r *recorder) Errorf(format string, args ...any) {
 	r.failures = append(r.failures, fmt.Sprintf(format, args...))
+}
+
+func (r *recorder) Logf(format string, args ...any) {
+	r.logs = append(r.logs, fmt.Sprintf(format, args...))
 }
 
 func (r *recorder) finish() {
@@ -44,7 +49,7 @@ func TestLeakCheck(t *testing.T) {
 	if len(r.failures) != 1 || !strings.Contains(r.failures[0], "sleep 1000") {
 		t.Errorf("reported: %q", r.failures)
 	}
-	if left := marked(id); len(left) != 0 && !gone(left[0], endTimeout) {
+	if left := marked(id); len(left) != 0 && !left[0].gone(endTimeout) {
 		t.Errorf("still there: %v", left)
 	}
 }
@@ -63,14 +68,14 @@ func TestLeakCheckPasses(t *testing.T) {
 // its servers end all the same. The test runs itself as that binary.
 func TestKilledTest(t *testing.T) {
 	requireLinux(t)
-	if os.Getenv("X509CH_LAB_VICTIM") != "" {
-		s := start(t, "sleep", t.TempDir(), os.Environ(), nil, nil, "sleep", "1000")
+	if dir := os.Getenv("X509CH_LAB_VICTIM"); dir != "" { // it will not clean up
+		s := start(t, "sleep", dir, os.Environ(), nil, nil, "sleep", "1000")
 		fmt.Printf("pid %d\n", s.pid)
 		time.Sleep(time.Minute)
 		return
 	}
 	cmd := exec.Command(os.Args[0], "-test.run=^TestKilledTest$", "-test.v")
-	cmd.Env = append(os.Environ(), "X509CH_LAB_VICTIM=1")
+	cmd.Env = append(os.Environ(), "X509CH_LAB_VICTIM="+t.TempDir())
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -87,11 +92,53 @@ func TestKilledTest(t *testing.T) {
 	if pid == 0 || !alive(pid) {
 		t.Fatalf("no server: %d", pid)
 	}
+	server := otherProcess(pid)
 	cmd.Process.Kill()
 	cmd.Wait()
-	if !gone(pid, endTimeout) {
+	if !server.gone(endTimeout) {
 		t.Error("the server outlived its test")
-		signal(pid, sigKill)
+		server.signal(sigKill)
+	}
+}
+
+// TestAnotherProcess: a number that was given to another process since is
+// nobody's of ours: it is not waited for, and the guard does not end it.
+func TestAnotherProcess(t *testing.T) {
+	requireLinux(t)
+	other := start(t, "sleep", t.TempDir(), os.Environ(), nil, nil, "sleep", "1000")
+	defer other.end()
+	before := other.process
+	before.born = "1"
+	if before.running() || !before.gone(0) {
+		t.Error("another process is taken for ours")
+	}
+	s := &server{process: before, t: t, name: "before"}
+	s.watch()
+	s.pipe.Close()
+	_ = s.guard.Wait()
+	if other.gone(100 * time.Millisecond) { // to die takes a moment
+		t.Error("the guard ended another process")
+	}
+}
+
+// TestEndedByItself: what a server said before it crashed is shown, for the
+// failure that it causes does not tell.
+func TestEndedByItself(t *testing.T) {
+	requireLinux(t)
+	for script, want := range map[string]bool{
+		"echo last words; kill -ABRT $$": true,
+		"echo done":                      false,
+		"sleep 1000":                     false,
+	} {
+		r := &recorder{TB: t}
+		s := start(r, "server", t.TempDir(), os.Environ(), nil, nil, "sh", "-c", script)
+		if !strings.Contains(script, "sleep") && !s.gone(startTimeout) {
+			t.Fatalf("%s goes on", script)
+		}
+		s.end()
+		if got := strings.Contains(strings.Join(r.logs, ""), "last words"); got != want || len(r.failures) > 0 {
+			t.Errorf("%s: logged %q, failed %q", script, r.logs, r.failures)
+		}
 	}
 }
 

@@ -42,6 +42,7 @@ const (
 	GridTools     Part = "grid-proxy-info, voms-proxy-info"
 	Peers         Part = "docker-credential-secretservice"
 	FakeTime      Part = "libfaketime"
+	Strace        Part = "strace"
 )
 
 // programs says which program, or file, shows that a Debian package is
@@ -69,6 +70,7 @@ var programs = map[Part]map[string]string{
 	GridTools:     {"grid-proxy-info": "globus-proxy-utils", "voms-proxy-info": "voms-clients", "openssl": "openssl"},
 	Peers:         {"docker-credential-secretservice": "golang-docker-credential-helpers"},
 	FakeTime:      {fakeTimeLibrary: "libfaketime"},
+	Strace:        {"strace": "strace"},
 }
 
 //go:embed packages.txt
