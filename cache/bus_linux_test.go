@@ -22,12 +22,16 @@ func require(t testing.TB, programs ...string) {
 		if _, err := exec.LookPath(p); err == nil {
 			continue
 		}
-		text := p + " is missing: install the Debian packages dbus and gnome-keyring"
-		if os.Getenv("X509CH_LAB") == "require" {
-			t.Fatal(text)
-		}
-		t.Skip(text)
+		missing(t, p+" is missing: install the Debian packages dbus and gnome-keyring")
 	}
+}
+
+func missing(t testing.TB, text string) {
+	t.Helper()
+	if os.Getenv("X509CH_LAB") == "require" {
+		t.Fatal(text)
+	}
+	t.Skip(text)
 }
 
 // bus is a private session bus.
@@ -40,22 +44,31 @@ type bus struct {
 
 const busConfig = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig><type>session</type><listen>unix:path=%s/bus</listen><auth>EXTERNAL</auth><servicedir>%s</servicedir>
+<busconfig><type>session</type><listen>%s</listen><auth>EXTERNAL</auth><servicedir>%s</servicedir>
 <policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy></busconfig>`
 
 // startBus starts a bus that knows no service but those in services, a
 // directory, which may be empty.
 func startBus(t testing.TB) *bus {
 	t.Helper()
+	return startBusAt(t, "")
+}
+
+// startBusAt starts a bus at an address, or in its directory.
+func startBusAt(t testing.TB, address string) *bus {
+	t.Helper()
 	require(t, "dbus-daemon")
 	dir, err := os.MkdirTemp("", "bus-") // t.TempDir can be too long for a socket
 	must(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	b := &bus{dir: dir}
+	if address == "" {
+		address = "unix:path=" + dir + "/bus"
+	}
 	services := filepath.Join(dir, "services")
 	must(t, os.Mkdir(services, 0o700))
 	config := filepath.Join(dir, "bus.conf")
-	must(t, os.WriteFile(config, fmt.Appendf(nil, busConfig, dir, services), 0o600))
+	must(t, os.WriteFile(config, fmt.Appendf(nil, busConfig, address, services), 0o600))
 	b.daemon = exec.Command("dbus-daemon", "--config-file="+config, "--nofork", "--print-address=1")
 	out, err := b.daemon.StdoutPipe()
 	must(t, err)
@@ -94,7 +107,11 @@ func startKeyring(t testing.TB) *bus {
 	b := startDaemon(t, "--foreground", "--unlock", "--components=secrets")
 	conn := b.connect(t)
 	waitFor(t, "an unlocked keyring", func() bool {
-		// The service's name is there a moment before its collection is.
+		// The service's name is there a moment before its collection is. Why
+		// it is greeted first stands at readLocked.
+		if _, err := conn.Object(secretsName, secretsPath).GetProperty(serviceType + ".Collections"); err != nil {
+			return false
+		}
 		v, err := conn.Object(secretsName, loginPath).GetProperty(collectionType + ".Locked")
 		return err == nil && v.Value() == false
 	})

@@ -4,9 +4,11 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	dbus "github.com/godbus/dbus/v5"
@@ -34,10 +36,14 @@ func (s busSocket) String() string {
 	return s.name
 }
 
+// userDir is a user's runtime directory where systemd makes it.
+func userDir(runUser string, uid int) string { return fmt.Sprintf("%s/%d", runUser, uid) }
+
 // findBus returns the address of a live session bus that belongs to uid: the
-// first such one in the variable's list, or the socket that systemd makes.
-func findBus(ctx context.Context, variable, runUser string, uid int) (string, error) {
-	sockets, err := busSockets(variable, runUser, uid)
+// first such one in the variable's list, or else the socket that systemd or a
+// container's start makes in a runtime directory.
+func findBus(ctx context.Context, variable string, dirs []string, uid int) (string, error) {
+	sockets, err := busSockets(variable, dirs)
 	for _, s := range sockets {
 		if err = checkPeer(ctx, s, uid); err == nil {
 			return s.address(), nil
@@ -46,15 +52,21 @@ func findBus(ctx context.Context, variable, runUser string, uid int) (string, er
 	return "", err
 }
 
-func busSockets(variable, runUser string, uid int) ([]busSocket, error) {
+func busSockets(variable string, dirs []string) (sockets []busSocket, err error) {
 	if variable != "" {
 		return parseBusAddress(variable)
 	}
-	s := busSocket{name: fmt.Sprintf("%s/%d/bus", runUser, uid)}
-	if fi, err := os.Stat(s.name); err != nil || fi.Mode().Type() != os.ModeSocket {
+	for _, dir := range dirs {
+		s := busSocket{name: dir + "/bus"}
+		fi, err := os.Stat(s.name)
+		if err == nil && fi.Mode().Type() == os.ModeSocket && s.valid() == nil && !slices.Contains(sockets, s) {
+			sockets = append(sockets, s)
+		}
+	}
+	if len(sockets) == 0 {
 		return nil, unavailable("there is no D-Bus session bus", nil)
 	}
-	return []busSocket{s}, nil
+	return sockets, nil
 }
 
 // parseBusAddress takes the local sockets out of a list of D-Bus addresses and
@@ -96,15 +108,21 @@ func parseUnixKeys(keys string) (s busSocket, err error) {
 			return s, fmt.Errorf("its %s is not well escaped", key)
 		}
 	}
-	switch {
-	case n != 1:
-		return s, fmt.Errorf("it must have one path or one abstract name")
-	case s.name == "" || len(s.name) > 107 || strings.ContainsRune(s.name, 0):
-		return s, fmt.Errorf("no socket can have that name")
-	case !s.abstract && s.name[0] != '/':
-		return s, fmt.Errorf("its path is not absolute")
+	if n != 1 {
+		return s, errors.New("it must have one path or one abstract name")
 	}
-	return s, nil
+	return s, s.valid()
+}
+
+// valid says whether a socket can have that name.
+func (s busSocket) valid() error {
+	switch {
+	case s.name == "" || len(s.name) > 107 || strings.ContainsRune(s.name, 0):
+		return errors.New("no socket can have that name")
+	case !s.abstract && s.name[0] != '/':
+		return errors.New("its path is not absolute")
+	}
+	return nil
 }
 
 func printable(r rune) rune {

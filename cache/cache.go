@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"sort"
-	"sync"
 	"time"
 
 	"github.com/x509-credential-helper/x509-credential-helper/internal/safefile"
@@ -15,14 +13,21 @@ import (
 
 // Options are what a Cache works with.
 type Options struct {
-	// Credentials is where credentials go, Passphrases where secrets go:
-	// Keyring, or anything else for nowhere.
+	// Credentials is where credentials go. Passphrases is where secrets go,
+	// and what else is worth as much: Keyring, or anything else for nowhere.
 	Credentials, Passphrases Store
 	// CacheDir is the directory of sealed entries, RuntimeDir that of locks
 	// and plain files. They are called when they are first needed.
 	CacheDir, RuntimeDir func() (string, error)
-	// Keys holds the data key and the secrets.
+	// Keys holds the data keys and the secrets.
 	Keys KeyStore
+	// Kernel holds the data key of the kernel store, and for KeyTTL a copy of
+	// the keyring's. It is nil where there is none.
+	Kernel TimedStore
+	// KeyTTL is how long a data key that was read may be had from the kernel
+	// instead of the keyring: between a second and a day, or 0 for never. It
+	// outlives a locked screen for that long.
+	KeyTTL time.Duration
 	// Clock is time.Now where it is nil, Boot is BootInstant.
 	Clock func() time.Time
 	Boot  func() (Instant, error)
@@ -31,9 +36,9 @@ type Options struct {
 // Cache is one user's cache. It may be used by several goroutines.
 type Cache struct {
 	o Options
-
-	mu  sync.Mutex
-	key *dataKey // once it was read
+	// The data keys: of most entries, of those that live long, and that of the
+	// kernel store.
+	short, long, kernel *keeper
 }
 
 // New returns a cache. It does no I/O.
@@ -50,144 +55,191 @@ func New(o Options) *Cache {
 	if o.CacheDir == nil {
 		o.CacheDir = func() (string, error) { return "", errors.New("no cache directory is configured") }
 	}
-	return &Cache{o: o}
+	if o.KeyTTL > 0 {
+		o.KeyTTL = min(max(o.KeyTTL, time.Second), kernelTTL)
+	}
+	c := &Cache{o: o}
+	c.short = &keeper{c: c, account: dataKeyAccount, keys: o.Keys}
+	c.long = &keeper{c: c, account: longKeyAccount, keys: o.Keys}
+	c.kernel = &keeper{c: c, account: dataKeyAccount, keys: o.Kernel, timed: o.Kernel}
+	if o.KeyTTL > 0 {
+		c.short.copies = o.Kernel
+	}
+	return c
 }
 
-// Get returns the entry kept under a binding. Absent, damaged, of another data
-// key or expired is ErrNotFound. Errors of the keyring pass through, and so
+// Get returns the entry kept under a binding, of several the newest. Absent,
+// damaged, of another data key or expired is ErrNotFound. With the store Auto
+// it is ErrNotFound and ErrLocked, or ErrTimeout, where a keyring that may
+// have the entry does not say so. Other stores' errors pass through, and so
 // does *safefile.UnsafeError.
 func (c *Cache) Get(ctx context.Context, b Binding) (*Entry, error) {
-	s, err := c.shelf(ctx, false)
+	shelves, err := c.shelves()
 	if err != nil {
 		return nil, err
 	}
-	dir, err := s.openDir()
-	if err != nil {
-		return nil, orMiss(err, b.Profile)
+	var found *Entry
+	looked := search{profile: b.Profile}
+	for _, s := range shelves {
+		if s.long() && found != nil {
+			break // Put has seen to it that there is nothing newer
+		}
+		e, err := s.lookup(ctx, b, c.o.Clock())
+		switch {
+		case err == nil:
+			found = newer(found, e)
+		case !isAbsent(err) && s.ends(ctx, err):
+			return nil, err
+		default:
+			looked.note(err)
+		}
 	}
-	defer dir.Close()
-	name := s.name(b)
-	e, err := s.load(dir, name)
-	if err != nil {
-		return nil, orMiss(err, b.Profile)
+	if found != nil {
+		return found, nil
 	}
-	if !e.Binding.equal(b) {
-		return nil, miss(b.Profile, "is filed under another name")
-	}
-	if !e.NotAfter.After(c.o.Clock()) {
-		return nil, miss(b.Profile, "has expired")
-	}
-	return e, nil
+	return nil, looked.missed()
 }
 
-// Put keeps an entry, removes those that have expired, and says where it went:
-// with the store None nowhere.
-func (c *Cache) Put(ctx context.Context, e *Entry) (Store, error) {
+// newer prefers what was fetched later, and of equals the one from a shelf
+// that is used only where those before it cannot be.
+func newer(a, b *Entry) *Entry {
+	if a == nil || !b.FetchedAt.Before(a.FetchedAt) {
+		a, b = b, a
+	}
+	if b != nil {
+		b.PEM.Wipe()
+	}
+	return a
+}
+
+// Put keeps an entry, removes those that it replaces or that have expired, and
+// says where it went. What lives longer than a day is kept only where pass
+// phrases are.
+func (c *Cache) Put(ctx context.Context, e *Entry) (Stored, error) {
 	if c.o.Credentials == None {
-		return None, nil
+		return Stored{In: None}, nil
 	}
 	plain, err := encodeEntry(e)
 	if err != nil {
-		return "", err
+		return Stored{}, err
 	}
 	defer clear(plain)
-	s, err := c.shelf(ctx, true)
+	mine, others, err := c.shelvesFor(e)
 	if err != nil {
-		return "", err
+		return Stored{}, err
 	}
-	dir, err := s.makeDir()
-	if err != nil {
-		return "", err
+	var why []error
+	for i, s := range mine {
+		err := s.put(ctx, e.Binding, plain, c.o.Clock())
+		if err == nil {
+			c.forget(ctx, e.Binding, append(others, mine[i+1:]...), why)
+			return Stored{In: s.store, Why: first(why)}, nil
+		}
+		if s.ends(ctx, err) {
+			return Stored{}, err
+		}
+		why = append(why, err)
 	}
-	defer dir.Close()
-	name := s.name(e.Binding)
-	data, err := s.seal(name, plain)
-	if err != nil {
-		return "", err
+	switch {
+	case len(mine) == 0:
+		return Stored{In: None, Why: c.notKept()}, nil
+	case mine[0].long():
+		return Stored{In: None, Why: first(why)}, nil
 	}
-	if err := dir.Write(name, data); err != nil {
-		return "", err
-	}
-	c.sweep(s, dir, name)
-	return s.store, nil
+	return Stored{}, notTaken(why)
 }
 
-// Delete forgets the entry of a binding. What is absent is no error.
-func (c *Cache) Delete(ctx context.Context, b Binding) error {
-	s, err := c.shelf(ctx, false)
-	if err == nil {
-		var dir *safefile.Dir
-		if dir, err = s.openDir(); err == nil {
-			defer dir.Close()
-			err = dir.Remove(s.name(b))
+// forget removes the older entries of a binding from the shelves that did not
+// get the new one. A keyring that has just failed is not asked again; if it
+// has an older one, Get finds the newer.
+func (c *Cache) forget(ctx context.Context, b Binding, shelves []*shelf, failed []error) {
+	for _, s := range shelves {
+		if s.long() && len(failed) > 0 {
+			continue
 		}
+		_ = s.remove(ctx, b)
 	}
-	if errors.Is(err, ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
-		return nil
+}
+
+// Delete forgets the entry of a binding, wherever it is. What is absent is no
+// error, and nor is a shelf that cannot be there; one that is locked is.
+func (c *Cache) Delete(ctx context.Context, b Binding) error {
+	shelves, err := c.shelves()
+	for _, s := range shelves {
+		if gone := s.remove(ctx, b); gone != nil && !(s.soft && isMissing(gone)) {
+			err = errors.Join(err, gone)
+		}
 	}
 	return err
 }
 
 // List returns the entries that have not expired, without their PEM, ordered
-// by profile. There is no index that could disagree: it reads them all.
+// by profile. There is no index that could disagree: it reads them all. Beside
+// them there can be an error that says why there may be more.
 func (c *Cache) List(ctx context.Context) ([]*Entry, error) {
+	shelves, err := c.shelves()
 	var list []*Entry
-	s, err := c.shelf(ctx, false)
-	if errors.Is(err, ErrNotFound) {
+	at := map[string]int{} // of each binding
+	for _, s := range shelves {
+		found, failed := s.list(ctx, c.o.Clock())
+		if failed != nil && s.ends(ctx, failed) {
+			return nil, failed
+		}
+		if failed != nil && !isMissing(failed) {
+			err = errors.Join(err, failed)
+		}
+		for _, e := range found {
+			key := string(e.Binding.canon())
+			i, seen := at[key]
+			switch {
+			case !seen:
+				at[key] = len(list)
+				list = append(list, e)
+			case !s.long():
+				list[i] = newer(list[i], e)
+			}
+		}
+	}
+	sort.SliceStable(list, func(i, j int) bool { return list[i].Binding.Profile < list[j].Binding.Profile })
+	return list, err
+}
+
+// list returns what has not expired.
+func (s *shelf) list(ctx context.Context, now time.Time) (list []*Entry, err error) {
+	d, err := s.open(ctx)
+	if isAbsent(err) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	err = s.each(func(_ *safefile.Dir, _ string, e *Entry, err error) error {
+	defer d.close()
+	err = d.each(func(_ string, e *Entry, err error) error {
 		switch {
-		case err != nil && errors.As(err, new(*safefile.UnsafeError)):
+		case err != nil && isUnsafe(err):
 			return err
-		case err == nil && e.NotAfter.After(c.o.Clock()):
+		case err == nil && e.NotAfter.After(now):
 			e.PEM.Wipe()
 			e.PEM = nil
 			list = append(list, e)
 		}
 		return nil
 	})
-	sort.SliceStable(list, func(i, j int) bool { return list[i].Binding.Profile < list[j].Binding.Profile })
 	return list, err
 }
 
-// maxSwept bounds the work that one Put does for others.
-const maxSwept = 256
-
-// sweep removes expired entries of ours and what killed writers left. It is
-// housekeeping: what fails is tried again by the next one.
-func (c *Cache) sweep(s *shelf, dir *safefile.Dir, keep string) {
-	now := c.o.Clock()
-	_ = dir.RemoveTemps(now.Add(-time.Hour))
-	n := 0
-	_ = s.eachIn(dir, func(dir *safefile.Dir, name string, e *Entry, err error) error {
-		if err == nil && name != keep && !e.NotAfter.After(now) {
-			_ = dir.Remove(name)
-		}
-		if n++; n >= maxSwept {
-			return errEnough
-		}
+func first(errs []error) error {
+	if len(errs) == 0 {
 		return nil
-	})
+	}
+	return errs[0]
 }
 
-var errEnough = errors.New("enough")
-
-// miss says why there is nothing for a profile.
-func miss(profile, why string) error {
-	return &Error{Kind: ErrNotFound, Text: fmt.Sprintf("the cached credential of profile %q %s", profile, why), Remedy: "fetch a new one"}
-}
-
-// orMiss makes a miss of what is absent or damaged and passes the rest on.
-func orMiss(err error, profile string) error {
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return &Error{Kind: ErrNotFound, Text: fmt.Sprintf("no credential of profile %q is cached", profile), Remedy: "fetch a new one"}
-	case errors.Is(err, errDamaged), errors.Is(err, safefile.ErrTooLarge):
-		return miss(profile, "is damaged")
+// notTaken says of every store why it did not take an entry.
+func notTaken(why []error) error {
+	err := why[0]
+	for _, next := range why[1:] {
+		err = fmt.Errorf("%w; then: %w", err, next)
 	}
 	return err
 }

@@ -14,7 +14,15 @@ import (
 	"github.com/x509-credential-helper/x509-credential-helper/internal/safefile"
 )
 
-var stores = []Store{Keyring, Runtime}
+var stores = []Store{Auto, Keyring, Kernel, Runtime, File}
+
+// files says where the entries of a store are.
+func (w *world) files(store Store) (root, ext string) {
+	if store == Runtime || store == File {
+		return w.run, ".cred"
+	}
+	return w.cache, ".xche"
+}
 
 func TestPutGet(t *testing.T) {
 	for _, store := range stores {
@@ -30,8 +38,11 @@ func TestPutGet(t *testing.T) {
 			got, err := w.Get(t.Context(), want.Binding)
 			must(t, err)
 			want.StoredIn = store
-			if where != store || !reflect.DeepEqual(got, want) {
-				t.Errorf("in %s: got %+v\nwant %+v", where, got, want)
+			if store == Auto {
+				want.StoredIn = Keyring
+			}
+			if where != (Stored{In: want.StoredIn}) || !reflect.DeepEqual(got, want) {
+				t.Errorf("in %v: got %+v\nwant %+v", where, got, want)
 			}
 			must(t, w.Delete(t.Context(), want.Binding))
 			must(t, w.Delete(t.Context(), want.Binding))
@@ -45,8 +56,8 @@ func TestPutGet(t *testing.T) {
 func TestNone(t *testing.T) {
 	w := newWorld(t, None, None)
 	e := entry(t, binding("atlas"), time.Hour)
-	if where, err := w.Put(t.Context(), e); where != None || err != nil {
-		t.Errorf("Put: %s, %v", where, err)
+	if where, err := w.Put(t.Context(), e); where.In != None || err != nil {
+		t.Errorf("Put: %v, %v", where, err)
 	}
 	if _, err := w.Get(t.Context(), e.Binding); !isMiss(err) {
 		t.Errorf("Get: %v", err)
@@ -162,10 +173,7 @@ func TestSwapped(t *testing.T) {
 		t.Run(string(store), func(t *testing.T) {
 			w := newWorld(t, store, None)
 			weak, strong := binding("weak"), binding("strong")
-			root, ext := w.cache, ".xche"
-			if store == Runtime {
-				root, ext = w.run, ".cred"
-			}
+			root, ext := w.files(store)
 			_, err := w.Put(t.Context(), entry(t, weak, time.Hour))
 			must(t, err)
 			first := only(t, root, ext)
@@ -266,10 +274,7 @@ func TestUnsafe(t *testing.T) {
 				e := entry(t, binding("atlas"), time.Hour)
 				_, err := w.Put(t.Context(), e)
 				must(t, err)
-				path, ext := w.cache, ".xche"
-				if store == Runtime {
-					path, ext = w.run, ".cred"
-				}
+				path, ext := w.files(store)
 				spoil(t, only(t, path, ext))
 				_, err = w.Get(t.Context(), e.Binding)
 				if !errors.As(err, new(*safefile.UnsafeError)) || isMiss(err) {
@@ -331,10 +336,7 @@ func TestSweep(t *testing.T) {
 	for _, store := range stores {
 		t.Run(string(store), func(t *testing.T) {
 			w := newWorld(t, store, None)
-			root, ext := w.cache, ".xche"
-			if store == Runtime {
-				root, ext = w.run, ".cred"
-			}
+			root, ext := w.files(store)
 			_, err := w.Put(t.Context(), entry(t, binding("old"), time.Hour))
 			must(t, err)
 			old := only(t, root, ext)
@@ -370,7 +372,7 @@ func TestList(t *testing.T) {
 			var got string
 			for _, e := range list {
 				got += e.Binding.Profile
-				if e.PEM != nil || e.StoredIn != store || e.Identity == "" {
+				if e.PEM != nil || e.StoredIn != store && store != Auto || e.Identity == "" {
 					t.Errorf("%+v", e)
 				}
 			}

@@ -116,16 +116,21 @@ const (
 		"69"
 )
 
+// BenchmarkGetSealed: Auto looks on two more shelves.
 func BenchmarkGetSealed(b *testing.B) {
-	w := newWorld(b, Keyring, None)
-	e := entry(b, binding("atlas"), 12*time.Hour)
-	if _, err := w.Put(context.Background(), e); err != nil {
-		b.Fatal(err)
-	}
-	for b.Loop() {
-		if _, err := w.Get(context.Background(), e.Binding); err != nil {
-			b.Fatal(err)
-		}
+	for _, store := range []Store{Keyring, Auto} {
+		b.Run(string(store), func(b *testing.B) {
+			w := newWorld(b, store, Keyring)
+			e := entry(b, binding("atlas"), 12*time.Hour)
+			if _, err := w.Put(context.Background(), e); err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				if _, err := w.Get(context.Background(), e.Binding); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 
@@ -135,6 +140,34 @@ func BenchmarkPutSealed(b *testing.B) {
 	for b.Loop() {
 		if _, err := w.Put(context.Background(), e); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// overtaken is a keyring that two hosts share: of two who make a key at once
+// the other is the last.
+type overtaken struct{ *Memory }
+
+func (k overtaken) Set(ctx context.Context, account string, _ []byte) error {
+	key, err := randomKey()
+	if err != nil {
+		return err
+	}
+	return writeKey(ctx, k.Memory.Set, account, key)
+}
+
+// TestKeyOvertaken: the key that the keyring gives back is used, not the one
+// that was written. What is sealed under that one nobody can read.
+func TestKeyOvertaken(t *testing.T) {
+	w := newWorld(t, Keyring, Keyring)
+	w.keys = overtaken{NewMemory()}
+	w.reopen(Keyring, Keyring)
+	for _, lifetime := range []time.Duration{time.Hour, 100 * time.Hour} {
+		_, err := w.Put(t.Context(), entry(t, binding(lifetime.String()), lifetime))
+		must(t, err)
+		w.reopen(Keyring, Keyring)
+		if _, err := w.Get(t.Context(), binding(lifetime.String())); err != nil {
+			t.Errorf("%v: %v", lifetime, err)
 		}
 	}
 }

@@ -1,6 +1,12 @@
 package cache
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/x509-credential-helper/x509-credential-helper/internal/safefile"
+)
 
 // The kinds of failures of a store, for errors.Is. Every error that this
 // package returns for one of them is a *Error with the remedy.
@@ -22,7 +28,7 @@ var (
 // Error is a failure of a store: what happened, and one sentence that says
 // what to do about it.
 type Error struct {
-	Kind   error  // one of the package's Err variables
+	Kind   error  // one of the package's Err variables; of a miss also why it may be none
 	Text   string // what happened
 	Remedy string // what to do
 	Err    error  // the cause, or nil
@@ -46,4 +52,64 @@ func (e *Error) Unwrap() []error {
 		return []error{e.Kind}
 	}
 	return []error{e.Kind, e.Err}
+}
+
+// isAbsent says that there is nothing, rather than that something is wrong. A
+// bus whose socket is gone is no such file either.
+func isAbsent(err error) bool {
+	return errors.Is(err, ErrNotFound) || errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrUnavailable)
+}
+
+// noPlace is a directory that nobody can name, such as one in a home that is
+// not there.
+type noPlace struct{ error }
+
+func (e noPlace) Unwrap() error { return e.error }
+
+// isMissing says that a store cannot be there at all, as on a machine without
+// a desktop: nothing can be in it.
+func isMissing(err error) bool {
+	return (errors.Is(err, ErrUnavailable) || errors.As(err, new(noPlace))) && !isUnsafe(err)
+}
+
+// isUnsafe says that somebody else may have had a hand in it.
+func isUnsafe(err error) bool { return errors.As(err, new(*safefile.UnsafeError)) }
+
+// miss says why there is nothing for a profile.
+func miss(profile, why string) error {
+	return &Error{Kind: ErrNotFound, Text: fmt.Sprintf("the cached credential of profile %q %s", profile, why), Remedy: "fetch a new one"}
+}
+
+// search is what was learnt on the way to a miss.
+type search struct {
+	profile string
+	bad     error // an entry that is there and is no good
+	silent  error // a store that could have had one
+}
+
+func (s *search) note(err error) {
+	switch {
+	case errors.Is(err, ErrNotFound):
+		s.bad = err
+	case s.silent == nil && !isAbsent(err) && !isMissing(err):
+		s.silent = err
+	}
+}
+
+// missed is the miss. Who may only look into the cache learns from it that a
+// keyring that is locked or silent could have known more.
+func (s *search) missed() error {
+	if s.silent == nil && s.bad != nil {
+		return s.bad
+	}
+	e := &Error{Kind: ErrNotFound, Text: fmt.Sprintf("no credential of profile %q is cached", s.profile), Remedy: "fetch a new one"}
+	if s.silent != nil {
+		e.Kind = errors.Join(ErrNotFound, s.silent)
+		e.Text = fmt.Sprintf("no credential of profile %q can be read: %s", s.profile, s.silent)
+		var cause *Error
+		if errors.As(s.silent, &cause) {
+			e.Text, e.Remedy = fmt.Sprintf("no credential of profile %q can be read: %s", s.profile, cause.Text), cause.Remedy
+		}
+	}
+	return e
 }

@@ -79,6 +79,9 @@ func FuzzRecords(f *testing.F) {
 		if r := parseRefusal(data); r != nil && (r.wait() < firstWait || r.wait() > lastWait) {
 			t.Errorf("waits %v", r.wait())
 		}
+		if account, _, ok := parseRescue(data); ok && account == "" {
+			t.Error("a rescued secret of nobody's")
+		}
 		if key, ok := parseDataKey(data); ok && len(key) != dataKeySize {
 			t.Errorf("a key of %d bytes", len(key))
 		}

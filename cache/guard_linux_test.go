@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/x509-credential-helper/x509-credential-helper/internal/lab/fakesecret"
 )
 
 // ringResult is what one cold process found.
@@ -29,8 +31,9 @@ type ringResult struct {
 
 var kinds = []error{ErrNotFound, ErrLocked, ErrUnavailable, ErrTimeout, ErrTooBig}
 
-// childRing does one operation on the real NewKeyring. RING is "get", "set" or
-// "delete"; RING_LIMIT a deadline of the caller's.
+// childRing does one operation on the real NewKeyring. RING is "get", "set",
+// "delete" or "delete-all"; RING_LIMIT a deadline of the caller's,
+// RING_DEADLINE one of the guard's own.
 func childRing() error {
 	uid := os.Getuid()
 	if s := os.Getenv("RING_UID"); s != "" {
@@ -48,7 +51,8 @@ func childRing() error {
 	start := time.Now()
 	var value []byte
 	var err error
-	k := NewKeyring(KeyringOptions{UID: uid})
+	deadline, _ := time.ParseDuration(os.Getenv("RING_DEADLINE"))
+	k := NewKeyring(KeyringOptions{UID: uid, Deadline: deadline})
 	if dir := os.Getenv("RING_RUN"); dir != "" {
 		k.(*osKeyring).runUser = dir
 	}
@@ -57,6 +61,8 @@ func childRing() error {
 		value, err = k.Get(ctx, "test:a")
 	case "set":
 		err = k.Set(ctx, "test:a", []byte("0123456789abcdef0123456789abcdef"))
+	case "delete-all":
+		err = k.DeleteAll(ctx)
 	case "delete":
 		err = k.Delete(ctx, "test:a")
 	}
@@ -162,7 +168,7 @@ func TestRemoteBus(t *testing.T) {
 	ringProcess(t, "get", tcp).check(t, "tcp", ErrUnavailable)
 	ringProcess(t, "get", "unix:path=/nonexistent;"+tcp).check(t, "after a dead socket", ErrUnavailable)
 	if _, err := os.Stat("/usr/bin/dbus-daemon"); err == nil {
-		b := startFake(t, &fakeService{})
+		b := startFake(t, fakesecret.Behaviour{})
 		list := tcp + ";" + b.address
 		r := ringProcess(t, "set", list)
 		r.check(t, "beside a local one", nil)
@@ -284,7 +290,7 @@ func TestNoService(t *testing.T) {
 // TestSystemdBus: without the variable the bus that systemd makes is used, and
 // the variable is unset again after it, for programs started later.
 func TestSystemdBus(t *testing.T) {
-	b := startFake(t, &fakeService{})
+	b := startFake(t, fakesecret.Behaviour{})
 	dir := filepath.Join(b.dir, strconv.Itoa(os.Getuid()))
 	must(t, os.Mkdir(dir, 0o700))
 	must(t, os.Rename(b.dir+"/bus", dir+"/bus"))
@@ -306,67 +312,9 @@ func TestActivation(t *testing.T) {
 	b := startBus(t)
 	exe, err := os.Executable()
 	must(t, err)
-	service := fmt.Sprintf("[D-BUS Service]\nName=%s\nExec=/usr/bin/env CACHE_CHILD=service %s\n", secretsName, exe)
+	service := fmt.Sprintf("[D-BUS Service]\nName=%s\nExec=/usr/bin/env CACHE_CHILD=service %s\n", fakesecret.Name, exe)
 	must(t, os.WriteFile(filepath.Join(b.dir, "services", "s.service"), []byte(service), 0o600))
 	must(t, b.connect(t).BusObject().Call("org.freedesktop.DBus.ReloadConfig", 0).Err)
 	ringProcess(t, "set", b.address).check(t, "set", nil)
 	ringProcess(t, "get", b.address).check(t, "get", nil)
-}
-
-// TestFake: each fault of a Secret Service.
-func TestFake(t *testing.T) {
-	tests := []struct {
-		name    string
-		service *fakeService
-		op      string
-		env     []string
-		want    error
-		unlocks bool // it may ask to unlock, which can raise a prompt
-	}{
-		{"works", &fakeService{}, "set", nil, nil, true},
-		{"only the default collection", &fakeService{noLogin: true}, "set", nil, nil, true},
-		{"no collection", &fakeService{noLogin: true, noDefault: true}, "get", nil, ErrUnavailable, false},
-		{"empty", &fakeService{}, "get", nil, ErrNotFound, true},
-		{"locked", &fakeService{locked: true}, "get", nil, ErrLocked, false},
-		{"locked, set", &fakeService{locked: true}, "set", nil, ErrLocked, false},
-		{"locked, delete", &fakeService{locked: true}, "delete", nil, ErrLocked, false},
-		{"locked default", &fakeService{locked: true, noLogin: true}, "get", nil, ErrLocked, false},
-		{"user unlocks", &fakeService{locked: true, onPrompt: "accept"}, "set", []string{"RING_PROMPT=1"}, nil, true},
-		{"user dismisses", &fakeService{locked: true, onPrompt: "dismiss"}, "get", []string{"RING_PROMPT=1"}, ErrLocked, true},
-		{"user is away", &fakeService{locked: true}, "get", []string{"RING_PROMPT=1", "RING_LIMIT=300ms"}, ErrTimeout, true},
-		{"bus dies at the prompt", &fakeService{locked: true, onPrompt: "die"}, "get", []string{"RING_PROMPT=1"}, ErrUnavailable, true},
-		{"property hangs", &fakeService{hang: "Locked"}, "get", []string{"RING_LIMIT=300ms"}, ErrTimeout, false},
-		{"search hangs", &fakeService{hang: "SearchItems"}, "get", []string{"RING_LIMIT=300ms"}, ErrTimeout, true},
-		{"set dismissed", &fakeService{promptSet: true, onPrompt: "dismiss"}, "set", nil, ErrUnavailable, true},
-		{"set forgotten", &fakeService{forget: true}, "set", nil, ErrUnavailable, true},
-		{"strange types", &fakeService{badProperty: true}, "get", nil, ErrUnavailable, false},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			b := startFake(t, tt.service)
-			r := ringProcess(t, tt.op, b.address, tt.env...)
-			r.check(t, tt.op, tt.want)
-			unlocks, prompts := tt.service.counts()
-			if !tt.unlocks && unlocks+prompts != 0 {
-				t.Errorf("%d unlocks and %d prompts were raised", unlocks, prompts)
-			}
-			if r.Bus != b.address && tt.want != ErrTimeout { // what still hangs may connect again
-				t.Errorf("the variable is %q now", r.Bus)
-			}
-		})
-	}
-}
-
-// TestBusDies: the bus goes away under calls of every kind, at any moment.
-func TestBusDies(t *testing.T) {
-	for i := range 4 {
-		b := startFake(t, &fakeService{})
-		time.AfterFunc(time.Duration(i)*10*time.Millisecond, b.kill)
-		for _, op := range []string{"set", "get", "delete"} {
-			r := ringProcess(t, op, b.address, "RING_LIMIT=2s")
-			if r.Kind == "none" {
-				t.Errorf("%s: %s", op, r.Text)
-			}
-		}
-	}
 }

@@ -4,12 +4,12 @@ import (
 	"context"
 	"crypto/subtle"
 	"errors"
+	"fmt"
+	"math"
 	"os"
 	"time"
 
 	keyring "github.com/zalando/go-keyring"
-
-	"github.com/x509-credential-helper/x509-credential-helper/internal/safego"
 )
 
 // KeyringOptions are what the keyring's guard needs of the process.
@@ -38,6 +38,7 @@ type ring interface {
 	Get(service, user string) (string, error)
 	Set(service, user, password string) error
 	Delete(service, user string) error
+	DeleteAll(service string) error
 }
 
 type goKeyring struct{}
@@ -47,6 +48,7 @@ func (goKeyring) Set(service, user, password string) error {
 	return keyring.Set(service, user, password)
 }
 func (goKeyring) Delete(service, user string) error { return keyring.Delete(service, user) }
+func (goKeyring) DeleteAll(service string) error    { return keyring.DeleteAll(service) }
 
 // osKeyring is go-keyring behind a guard. Alone it waits for ever on a locked
 // collection or a silent bus, panics when the bus goes away, and starts a
@@ -58,9 +60,12 @@ type osKeyring struct {
 	runUser string
 	// check makes sure that ring can be called; restore ends what it set up.
 	check func(ctx context.Context) (restore func(), err error)
-	// slot lets in one call at a time. A call that came too late keeps it
-	// until it really ends: what hangs once would hang again.
-	slot chan struct{}
+	// vanished says whether a call failed because an item that was found was
+	// removed or replaced before it could be used.
+	vanished func(ctx context.Context, err error) bool
+	// count says how many items there are of an account, or of all with "".
+	count func(ctx context.Context, account string) (int, error)
+	one   *oneCall
 }
 
 // NewKeyring returns the operating system's keyring. It does no I/O until it
@@ -83,8 +88,8 @@ func NewKeyring(o KeyringOptions) KeyStore {
 	if o.Unsetenv == nil {
 		o.Unsetenv = os.Unsetenv
 	}
-	k := &osKeyring{o: o, ring: goKeyring{}, runUser: "/run/user", slot: make(chan struct{}, 1)}
-	k.check = k.preflight
+	k := &osKeyring{o: o, ring: goKeyring{}, runUser: "/run/user", one: &ofProcess}
+	k.check, k.vanished, k.count = k.preflight, itemVanished, k.countItems
 	return k
 }
 
@@ -94,17 +99,28 @@ func (k *osKeyring) Name() string { return "keyring" }
 // Get returns the secret kept for account.
 func (k *osKeyring) Get(ctx context.Context, account string) ([]byte, error) {
 	var value string
-	err := k.guarded(ctx, func() (err error) {
+	err := k.guarded(ctx, func(ctx context.Context) (err error) {
+		value, err = k.read(ctx, account)
+		return err
+	})
+	switch {
+	case errors.Is(err, keyring.ErrNotFound):
+		return nil, absent(account)
+	case err != nil:
+		return nil, err
+	case len(value) > MaxSecret: // Set would not have kept it
+		return nil, &Error{Kind: ErrUnavailable, Text: fmt.Sprintf("the keyring's item %q is not ours: it has %d bytes", account, len(value)),
+			Remedy: "look at it with the keyring's own program, and remove it"}
+	}
+	return []byte(value), nil
+}
+
+func (k *osKeyring) read(ctx context.Context, account string) (value string, err error) {
+	err = k.steadily(ctx, func() (err error) {
 		value, err = k.ring.Get(Service, account)
 		return err
 	})
-	if errors.Is(err, keyring.ErrNotFound) {
-		return nil, absent(account)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return []byte(value), nil
+	return value, err
 }
 
 // errNotKept is a write that the keyring confirmed and did not do: what a
@@ -116,11 +132,12 @@ func (k *osKeyring) Set(ctx context.Context, account string, secret []byte) erro
 	if len(secret) > MaxSecret {
 		return tooBig(len(secret), MaxSecret)
 	}
-	return k.guarded(ctx, func() error {
-		if err := k.ring.Set(Service, account, string(secret)); err != nil {
+	return k.guarded(ctx, func(ctx context.Context) error {
+		err := k.steadily(ctx, func() error { return k.ring.Set(Service, account, string(secret)) })
+		if err != nil {
 			return err
 		}
-		back, err := k.ring.Get(Service, account)
+		back, err := k.read(ctx, account)
 		if errors.Is(err, keyring.ErrNotFound) {
 			return errNotKept
 		}
@@ -131,58 +148,49 @@ func (k *osKeyring) Set(ctx context.Context, account string, secret []byte) erro
 	})
 }
 
-// Delete forgets account and looks whether it is gone.
+// Delete forgets account and looks whether it is gone. There can be several
+// items, because other programs may have made theirs with our attributes. A
+// call after which there are as many as before would be in vain again: that is
+// a dismissed prompt.
 func (k *osKeyring) Delete(ctx context.Context, account string) error {
-	return k.guarded(ctx, func() error {
-		err := k.ring.Delete(Service, account)
-		if err == nil {
-			if _, err = k.ring.Get(Service, account); err == nil {
+	return k.guarded(ctx, func(ctx context.Context) error {
+		for before := math.MaxInt; ; {
+			left, err := k.count(ctx, account)
+			switch {
+			case err != nil || left == 0:
+				return err
+			case left >= before:
 				return errNotKept
 			}
+			before = left
+			err = k.steadily(ctx, func() error { return k.ring.Delete(Service, account) })
+			if err != nil && !errors.Is(err, keyring.ErrNotFound) {
+				return err
+			}
 		}
-		if errors.Is(err, keyring.ErrNotFound) {
-			return nil
+	})
+}
+
+// DeleteAll forgets every account of ours and looks whether they are gone.
+func (k *osKeyring) DeleteAll(ctx context.Context) error {
+	return k.guarded(ctx, func(ctx context.Context) error {
+		err := k.steadily(ctx, func() error { return k.ring.DeleteAll(Service) })
+		if err != nil && !errors.Is(err, keyring.ErrNotFound) {
+			return err
+		}
+		left, err := k.count(ctx, "")
+		if err == nil && left > 0 {
+			return errNotKept
 		}
 		return err
 	})
 }
 
-// guarded runs f after the preflight, within the deadline. Neither can be
-// called off, so on a timeout they are left behind.
-func (k *osKeyring) guarded(ctx context.Context, f func() error) error {
-	limit := k.o.Deadline
-	if promptAllowed(ctx) {
-		limit = promptDeadline
+// found is count for a keyring that cannot be asked how many items it has.
+func (k *osKeyring) found(account string) (int, error) {
+	_, err := k.ring.Get(Service, account)
+	if errors.Is(err, keyring.ErrNotFound) {
+		return 0, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	select {
-	case k.slot <- struct{}{}:
-	case <-ctx.Done():
-		return late(ctx)
-	}
-	done := safego.Go(func() error {
-		defer func() { <-k.slot }()
-		restore, err := k.check(ctx)
-		defer restore()
-		if err != nil {
-			return err
-		}
-		return f()
-	})
-	select {
-	case err := <-done:
-		return classify(ctx, err)
-	case <-ctx.Done():
-		return late(ctx)
-	}
-}
-
-// late is what a call returns that was given up.
-func late(ctx context.Context) error {
-	if errors.Is(ctx.Err(), context.Canceled) {
-		return ctx.Err()
-	}
-	return &Error{Kind: ErrTimeout, Text: "the keyring did not answer in time",
-		Remedy: "see whether a dialog of it is waiting, or restart it: gnome-keyring-daemon --replace --components=secrets", Err: context.DeadlineExceeded}
+	return 1, err
 }

@@ -18,9 +18,13 @@ func (c *Cache) lockDir() (*safefile.Dir, error) {
 }
 
 func (c *Cache) runtimeSub(name string) (*safefile.Dir, error) {
-	path, err := c.o.RuntimeDir()
+	return subDir(c.o.RuntimeDir, name)
+}
+
+func subDir(root func() (string, error), name string) (*safefile.Dir, error) {
+	path, err := root()
 	if err != nil {
-		return nil, err
+		return nil, noPlace{err}
 	}
 	dir, err := safefile.MakeDir(path)
 	if err != nil {
@@ -39,10 +43,24 @@ func (c *Cache) lock(ctx context.Context, name string) (*safefile.Lock, error) {
 	defer dir.Close()
 	lock, err := dir.Lock(ctx, name)
 	if errors.Is(err, context.DeadlineExceeded) {
-		return nil, &Error{Kind: ErrBusy, Text: "another process is at the same work and did not end in time", Remedy: "try again", Err: context.DeadlineExceeded}
+		return nil, &Error{Kind: ErrBusy, Text: "another process is at the same work and did not end in time",
+			Remedy: `try again, or allow more time with "timeout"`, Err: context.DeadlineExceeded}
 	}
 	return lock, err
 }
+
+// tryLock takes a lock that nobody has.
+func (c *Cache) tryLock(name string) (*safefile.Lock, error) {
+	dir, err := c.lockDir()
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	return dir.TryLock(name)
+}
+
+// secretLockPrefix begins the names of the locks of secrets.
+const secretLockPrefix = "secret-"
 
 func lockName(kind string, id []byte) string {
 	sum := sha256.Sum256(id)
@@ -81,12 +99,7 @@ func (c *Cache) LockEntry(ctx context.Context, b Binding) (*EntryLock, error) {
 // TryLockEntry takes the right to fetch if nobody has it, else it is ErrBusy
 // at once.
 func (c *Cache) TryLockEntry(b Binding) (*EntryLock, error) {
-	dir, err := c.lockDir()
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	lock, err := dir.TryLock(lockName("entry", b.canon()))
+	lock, err := c.tryLock(lockName("entry", b.canon()))
 	if errors.Is(err, safefile.ErrLocked) {
 		return nil, &Error{Kind: ErrBusy, Text: "another process is fetching this credential", Remedy: "try again"}
 	}

@@ -112,7 +112,7 @@ func TestState(t *testing.T) {
 	}
 	must(t, l.Close())
 	// What a crash in mid-write leaves is nothing, not an error.
-	path := only(t, w.run, ".lock")
+	path := only(t, w.run, ".rec")
 	must(t, os.Truncate(path, 10))
 	l, err = w.LockEntry(t.Context(), b)
 	must(t, err)
@@ -189,6 +189,8 @@ func (k fileKeys) Set(_ context.Context, account string, value []byte) error {
 }
 
 func (k fileKeys) Delete(_ context.Context, account string) error { return os.Remove(k.path(account)) }
+
+func (k fileKeys) DeleteAll(context.Context) error { return errors.New("not here") }
 
 // TestKeyRaceGoroutines: however many want the data key first, there is one,
 // and everything sealed can be read.

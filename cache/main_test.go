@@ -9,7 +9,7 @@ import (
 
 // TestMain lets the test binary be the other processes of the tests.
 func TestMain(m *testing.M) {
-	children := map[string]func() error{"hold": childHold, "put": childPut, "ring": childRing, "service": childService}
+	children := map[string]func() error{"hold": childHold, "put": childPut, "ring": childRing, "kernel": childKernel, "service": childService, "stress": childStress}
 	what := os.Getenv("CACHE_CHILD")
 	if what == "" {
 		os.Exit(m.Run())

@@ -4,25 +4,33 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 )
 
-// Memory is a KeyStore for tests. It has the size limit of a real one and
+// Memory is a TimedStore for tests. It has the size limit of a real one and
 // fails when it is told to.
 type Memory struct {
+	// Clock is time.Now if it is nil.
+	Clock func() time.Time
 	// Limit is the size of the biggest value, MaxSecret if 0.
 	Limit int
-	// Fail, if set, is called before every operation ("get", "set",
-	// "delete"); its error is the operation's.
+	// Fail, if set, is called before every operation ("get", "set", "delete",
+	// "delete-all" with no account); its error is the operation's.
 	Fail func(op, account string) error
 
 	mu    sync.Mutex
-	items map[string][]byte
+	items map[string]memoryItem
 	calls map[string]int
+}
+
+type memoryItem struct {
+	value []byte
+	ends  time.Time // zero: never
 }
 
 // NewMemory returns an empty store.
 func NewMemory() *Memory {
-	return &Memory{items: map[string][]byte{}, calls: map[string]int{}}
+	return &Memory{items: map[string]memoryItem{}, calls: map[string]int{}}
 }
 
 // Name is "memory".
@@ -54,15 +62,31 @@ func (m *Memory) Get(ctx context.Context, account string) ([]byte, error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	v, ok := m.items[account]
-	if !ok {
+	item, ok := m.items[account]
+	if !ok || !item.ends.IsZero() && !m.now().Before(item.ends) {
 		return nil, absent(account)
 	}
-	return append([]byte{}, v...), nil
+	return append([]byte{}, item.value...), nil
+}
+
+func (m *Memory) now() time.Time {
+	if m.Clock == nil {
+		return time.Now()
+	}
+	return m.Clock()
 }
 
 // Set keeps a copy of the value.
 func (m *Memory) Set(ctx context.Context, account string, secret []byte) error {
+	return m.set(ctx, account, secret, time.Time{})
+}
+
+// SetFor keeps a copy of the value for that long.
+func (m *Memory) SetFor(ctx context.Context, account string, secret []byte, ttl time.Duration) error {
+	return m.set(ctx, account, secret, m.now().Add(ttl))
+}
+
+func (m *Memory) set(ctx context.Context, account string, secret []byte, ends time.Time) error {
 	if err := m.begin(ctx, "set", account); err != nil {
 		return err
 	}
@@ -75,7 +99,7 @@ func (m *Memory) Set(ctx context.Context, account string, secret []byte) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.items[account] = append([]byte{}, secret...)
+	m.items[account] = memoryItem{append([]byte{}, secret...), ends}
 	return nil
 }
 
@@ -87,6 +111,17 @@ func (m *Memory) Delete(ctx context.Context, account string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.items, account)
+	return nil
+}
+
+// DeleteAll removes all values.
+func (m *Memory) DeleteAll(ctx context.Context) error {
+	if err := m.begin(ctx, "delete-all", ""); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.items)
 	return nil
 }
 

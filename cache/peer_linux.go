@@ -12,8 +12,11 @@ import (
 // of a socket's file would not do: an abstract name has no file, and anybody
 // can take it.
 func checkPeer(ctx context.Context, s busSocket, uid int) error {
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "unix", s.String())
+	var conn net.Conn
+	err := patiently(ctx, func() (err error) {
+		conn, err = new(net.Dialer).DialContext(ctx, "unix", s.String())
+		return err
+	})
 	if err != nil {
 		return deadBus(s, err)
 	}

@@ -34,8 +34,8 @@ const (
 const maxRefusalText = 1 << 10
 
 // refusal is kept in the file of the secret's lock. The secret is recognised
-// by its HMAC under the data key. Where no keyring is used there is no such
-// key; then it is a slow hash with a salt of its own.
+// by its HMAC under the data key. Where no keyring can be used there is no
+// such key; then it is a slow hash with a salt of its own.
 type refusal struct {
 	V       int     `json:"v"`
 	Salt    []byte  `json:"salt,omitempty"`
@@ -128,11 +128,7 @@ func (l *SecretLock) note(ctx context.Context, s secret.Secret, r *refusal) erro
 			r.Count = min(old.Count, 100) + 1
 		}
 	}
-	if !l.c.usesKeyring() {
-		r.Salt = make([]byte, 16)
-		_, _ = rand.Read(r.Salt) // never fails
-	}
-	if r.MAC, err = l.mac(ctx, r.Salt, s, true); err != nil {
+	if err := l.sign(ctx, r, s); err != nil {
 		return err
 	}
 	data, err := json.Marshal(r)
@@ -157,7 +153,7 @@ func (l *SecretLock) load() (*refusal, error) {
 // matches says whether s is the secret that was refused. A data key that is
 // gone recognises nothing.
 func (l *SecretLock) matches(ctx context.Context, r *refusal, s secret.Secret) (bool, error) {
-	mac, err := l.mac(ctx, r.Salt, s, false)
+	mac, err := l.mac(ctx, r.Salt, s)
 	if errors.Is(err, ErrNotFound) {
 		return false, nil
 	}
@@ -167,20 +163,41 @@ func (l *SecretLock) matches(ctx context.Context, r *refusal, s secret.Secret) (
 // slowRounds make a guess at a pass phrase cost some 20 ms.
 const slowRounds = 50_000
 
-func (l *SecretLock) mac(ctx context.Context, salt []byte, s secret.Secret, create bool) ([]byte, error) {
+// sign makes a record recognise s: under the data key, or slowly where there
+// is none. That the pass phrase is not sent again matters more than how it is
+// recognised.
+func (l *SecretLock) sign(ctx context.Context, r *refusal, s secret.Secret) (err error) {
+	if l.c.usesKeyring() {
+		var key *dataKey
+		if key, err = l.c.short.getOrMake(ctx); err == nil {
+			r.MAC, err = key.refusalMAC(l.account, s)
+			return err
+		}
+		if ctx.Err() != nil {
+			return err
+		}
+	}
+	r.Salt = make([]byte, 16)
+	_, _ = rand.Read(r.Salt) // never fails
+	r.MAC, err = l.mac(ctx, r.Salt, s)
+	return err
+}
+
+func (l *SecretLock) mac(ctx context.Context, salt []byte, s secret.Secret) ([]byte, error) {
 	if len(salt) != 0 {
 		bound := append(lengthPrefixed(l.account), salt...)
 		return pbkdf2.Key(sha256.New, string(s), bound, slowRounds, sha256.Size)
 	}
-	key, err := l.c.dataKey(ctx, create)
+	key, err := l.c.short.get(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return key.refusalMAC(l.account, s)
 }
 
+// usesKeyring says whether anything of ours may be in the keyring.
 func (c *Cache) usesKeyring() bool {
-	return c.o.Keys != nil && (c.o.Credentials == Keyring || c.o.Passphrases == Keyring)
+	return c.o.Keys != nil && (c.o.Credentials == Auto || c.o.Credentials == Keyring || c.o.Passphrases == Keyring)
 }
 
 func clip(s string) string {

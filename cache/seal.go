@@ -38,7 +38,7 @@ const (
 	infoRefusal = "x509-credential-helper/v1/refusal"
 )
 
-// dataKey is the key that is kept in the keyring, and what is derived from it.
+// dataKey is a key that is kept in a keyring, and what is derived from it.
 type dataKey struct {
 	secret []byte
 	kid    [8]byte
@@ -60,6 +60,13 @@ func newDataKey(secret []byte) (*dataKey, error) {
 // key whose it is.
 func (k *dataKey) entryID(b Binding) (id [32]byte) {
 	copy(id[:], mac(k.idKey, b.canon()))
+	return id
+}
+
+// rescueID names the rescued secret of an account. No entry has this name: a
+// binding's encoding begins with another word.
+func (k *dataKey) rescueID(account string) (id [32]byte) {
+	copy(id[:], mac(k.idKey, lengthPrefixed("rescue", account)))
 	return id
 }
 
@@ -126,4 +133,31 @@ func (k *dataKey) aead(salt []byte) (cipher.AEAD, error) {
 		return nil, err
 	}
 	return cipher.NewGCMWithRandomNonce(block)
+}
+
+// A plain entry is not sealed, but it must be whole all the same: one that was
+// cut off may lack its key and look good. It is the SHA-256 of the file's name
+// and what follows, then that. Against people it protects nothing.
+func summed(name string, plain []byte) []byte {
+	sum := plainSum(name, plain)
+	return append(sum[:], plain...)
+}
+
+func unsummed(name string, data []byte) ([]byte, error) {
+	if len(data) < sha256.Size {
+		return nil, fmt.Errorf("%w: too short", errDamaged)
+	}
+	plain := data[sha256.Size:]
+	if sum := plainSum(name, plain); string(sum[:]) != string(data[:sha256.Size]) {
+		return nil, fmt.Errorf("%w: changed since it was written", errDamaged)
+	}
+	return plain, nil
+}
+
+func plainSum(name string, plain []byte) (sum [sha256.Size]byte) {
+	h := sha256.New()
+	h.Write(lengthPrefixed(name))
+	h.Write(plain)
+	h.Sum(sum[:0])
+	return sum
 }

@@ -15,6 +15,7 @@ type SecretLock struct {
 	c       *Cache
 	account string
 	lock    *safefile.Lock
+	rescuer *dataKey // since Ready
 }
 
 // LockSecret waits for the right to use a secret. A deadline of ctx that runs
@@ -39,18 +40,46 @@ func (c *Cache) Secret(ctx context.Context, account string) (secret.Secret, erro
 	return c.o.Keys.Get(ctx, account)
 }
 
-// Get returns the secret as the keyring has it now.
+// kept is the error where secrets are not kept.
+func (c *Cache) kept() error {
+	if c.o.Passphrases != Keyring || c.o.Keys == nil {
+		return &Error{Kind: ErrUnavailable, Text: "secrets are not kept here", Remedy: "set passphrases to \"keyring\""}
+	}
+	return nil
+}
+
+// Get returns the secret as the keyring has it now, or one that was rescued
+// since: that goes into the keyring first, if the keyring takes it.
 func (l *SecretLock) Get(ctx context.Context) (secret.Secret, error) {
-	return l.c.Secret(ctx, l.account)
+	r, err := l.rescued(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if r == nil {
+		return l.c.Secret(ctx, l.account)
+	}
+	defer r.close()
+	_ = r.settle(ctx, l.c.o.Keys) // what fails is tried again by the next one
+	return r.secret, nil
 }
 
 // Put keeps the secret, after reading it back, and forgets refusals. Pass
 // phrases never fall back to another store: without a keyring it fails.
 func (l *SecretLock) Put(ctx context.Context, s secret.Secret) error {
-	if l.c.o.Passphrases != Keyring || l.c.o.Keys == nil {
-		return &Error{Kind: ErrUnavailable, Text: "secrets are not kept here", Remedy: "set passphrases to \"keyring\""}
+	if err := l.c.kept(); err != nil {
+		return err
 	}
-	if err := l.c.o.Keys.Set(ctx, l.account, s); err != nil {
+	r, err := l.rescued(ctx)
+	if err != nil {
+		return err
+	}
+	if r != nil {
+		defer r.close()
+		err = r.replace(ctx, l.c.o.Keys, s)
+	} else {
+		err = l.c.o.Keys.Set(ctx, l.account, s)
+	}
+	if err != nil {
 		return err
 	}
 	return l.Accept()
@@ -58,7 +87,17 @@ func (l *SecretLock) Put(ctx context.Context, s secret.Secret) error {
 
 // Delete forgets the secret, and refusals with it. What is absent is no error.
 func (l *SecretLock) Delete(ctx context.Context) error {
-	if l.c.o.Passphrases == Keyring && l.c.o.Keys != nil {
+	if l.c.kept() == nil {
+		r, err := l.rescued(ctx)
+		if err != nil {
+			return err
+		}
+		if r != nil {
+			defer r.close()
+			if err := r.dir.Forget(r.file); err != nil {
+				return err
+			}
+		}
 		if err := l.c.o.Keys.Delete(ctx, l.account); err != nil {
 			return err
 		}

@@ -262,6 +262,29 @@ func TestRefusalLocked(t *testing.T) {
 	}
 }
 
+// TestRefusalNoKeyring: a refusal is noted also where the keyring does not give
+// its data key, and counts when it does again.
+func TestRefusalNoKeyring(t *testing.T) {
+	for _, kind := range []error{ErrLocked, ErrTimeout, ErrUnavailable} {
+		w := newWorld(t, Auto, Keyring)
+		w.fails(kind)
+		wrong := secret.Secret("open barley")
+		l := lockSecret(t, w)
+		must(t, l.Try(t.Context(), wrong, "px"))
+		must(t, l.Refuse(t.Context(), wrong, "px", "no"))
+		for range 2 {
+			if r, err := l.Refused(t.Context(), wrong); r == nil || err != nil {
+				t.Errorf("%v: %+v, %v", kind, r, err)
+			}
+			if r, err := l.Refused(t.Context(), secret.Secret("open sesame")); r != nil || err != nil {
+				t.Errorf("%v: another secret: %+v, %v", kind, r, err)
+			}
+			w.fails(nil)
+		}
+		checkNowhere(t, w.run, "barley")
+	}
+}
+
 func TestToolFile(t *testing.T) {
 	w := newWorld(t, None, None)
 	name := ToolFileName("atlas", "/DC=org/CN=Jane", []string{"atlas"}, false, "rsa2048")

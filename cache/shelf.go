@@ -15,67 +15,158 @@ import (
 // maxEntry bounds the file of an entry, in bytes.
 const maxEntry = 1 << 20
 
-// shelf is one directory of entries and the way they are written there.
+// shelf is a place for entries: one directory, and the way they are written
+// there.
 type shelf struct {
 	store Store
 	root  func() (string, error)
-	path  []string // below root
-	ext   string
-	id    func(Binding) [32]byte
-	seal  func(name string, plain []byte) ([]byte, error)
-	open  func(name string, data []byte) ([]byte, error)
+	// keeper has the key under which entries are sealed; without one they are
+	// plain.
+	keeper *keeper
+	// prefix begins the name of the directory of a key.
+	prefix string
+	// soft says that where this shelf cannot be used the search goes on.
+	soft bool
 }
 
-// shelf returns that of the configured store. With Keyring it needs the data
-// key, which it makes only if create is set; else its absence is ErrNotFound.
-func (c *Cache) shelf(ctx context.Context, create bool) (*shelf, error) {
-	switch c.o.Credentials {
-	case Keyring:
-		key, err := c.dataKey(ctx, create)
+// drawer is a shelf that is open.
+type drawer struct {
+	*shelf
+	dir *safefile.Dir
+	key *dataKey
+}
+
+// open opens the shelf to read. If nothing can be in it, because there is no
+// directory or no key, that is fs.ErrNotExist; any other error says why the
+// shelf cannot be used.
+func (s *shelf) open(ctx context.Context) (*drawer, error) {
+	if s.keeper == nil {
+		return s.opened(nil, safefile.OpenDir, (*safefile.Dir).OpenSub)
+	}
+	if used, err := s.used(); !used {
+		return nil, err // and the key need not be asked for
+	}
+	key, err := s.keeper.get(ctx)
+	if errors.Is(err, ErrNotFound) {
+		return nil, fs.ErrNotExist
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.opened(key, safefile.OpenDir, (*safefile.Dir).OpenSub)
+}
+
+// make opens the shelf to write and makes what is missing, the key too.
+func (s *shelf) make(ctx context.Context) (*drawer, error) {
+	if s.keeper == nil {
+		return s.opened(nil, safefile.MakeDir, (*safefile.Dir).Sub)
+	}
+	key, err := s.keeper.fresh(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.opened(key, safefile.MakeDir, (*safefile.Dir).Sub)
+}
+
+// openReally opens the shelf with the key that the store has now, not with one
+// that is remembered or copied.
+func (s *shelf) openReally(ctx context.Context) (*drawer, error) {
+	if s.keeper == nil {
+		return s.open(ctx)
+	}
+	key, err := s.keeper.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.opened(key, safefile.OpenDir, (*safefile.Dir).OpenSub)
+}
+
+// opened walks down to the directory. Every level below root is judged.
+func (s *shelf) opened(key *dataKey, first func(string) (*safefile.Dir, error), next func(*safefile.Dir, string) (*safefile.Dir, error)) (*drawer, error) {
+	root, err := s.root()
+	if err != nil {
+		return nil, noPlace{err}
+	}
+	dir, err := first(root)
+	for _, name := range s.path(key) {
 		if err != nil {
 			return nil, err
 		}
-		return c.sealedShelf(key), nil
-	case Runtime:
-		return c.plainShelf(), nil
-	case None:
-		return nil, &Error{Kind: ErrNotFound, Text: "no credential is cached because the store is \"none\"", Remedy: "fetch a new one"}
+		parent := dir
+		dir, err = next(parent, name)
+		_ = parent.Close()
 	}
-	return nil, fmt.Errorf("the store %q of credentials is not known; use keyring, runtime or none", c.o.Credentials)
+	if err != nil {
+		return nil, err
+	}
+	return &drawer{shelf: s, dir: dir, key: key}, nil
 }
 
-// sealedShelf has a directory for each data key, so that hosts with different
-// keyrings do not fight in one NFS home.
-func (c *Cache) sealedShelf(key *dataKey) *shelf {
-	return &shelf{
-		store: Keyring,
-		root:  c.o.CacheDir,
-		path:  []string{"v1", hex.EncodeToString(key.kid[:])},
-		ext:   ".xche",
-		id:    key.entryID,
-		seal:  func(name string, plain []byte) ([]byte, error) { return key.seal(idOf(name), plain) },
-		open:  func(name string, data []byte) ([]byte, error) { return key.open(idOf(name), data) },
+// path is that below the root. Each key has a directory of its own, so that
+// hosts with different keyrings do not fight in one NFS home.
+func (s *shelf) path(key *dataKey) []string {
+	switch {
+	case s.keeper == nil:
+		return []string{"entry"}
+	case key == nil: // no key was made yet
+		return []string{version}
 	}
+	return []string{version, s.prefix + hex.EncodeToString(key.kid[:])}
 }
 
-// plainShelf keeps what a sealed entry has inside, for machines without a
-// keyring. The runtime directory is in memory unless configured otherwise.
-func (c *Cache) plainShelf() *shelf {
-	same := func(_ string, data []byte) ([]byte, error) { return data, nil }
-	return &shelf{
-		store: Runtime,
-		root:  c.o.RuntimeDir,
-		path:  []string{"entry"},
-		ext:   ".cred",
-		id:    func(b Binding) [32]byte { return sha256.Sum256(b.canon()) },
-		seal:  same,
-		open:  same,
+func (s *shelf) long() bool { return s.prefix == longPrefix }
+
+// used says whether any key has a directory on the shelf of what lives long:
+// few people have, and its key is never to be had but from the keyring.
+func (s *shelf) used() (bool, error) {
+	if !s.long() {
+		return true, nil
 	}
+	dir, err := openVersion(s.root)
+	if err != nil {
+		return false, err
+	}
+	defer dir.Close()
+	names, err := dir.Names()
+	for _, name := range names {
+		if strings.HasPrefix(name, s.prefix) {
+			return true, nil
+		}
+	}
+	return false, errors.Join(fs.ErrNotExist, err)
 }
 
-func (s *shelf) name(b Binding) string {
-	id := s.id(b)
-	return hex.EncodeToString(id[:]) + s.ext
+// version is the directory of all sealed entries of this format.
+const version = "v1"
+
+func openVersion(root func() (string, error)) (*safefile.Dir, error) {
+	path, err := root()
+	if err != nil {
+		return nil, noPlace{err}
+	}
+	top, err := safefile.OpenDir(path)
+	if err != nil {
+		return nil, err
+	}
+	defer top.Close()
+	return top.OpenSub(version)
+}
+
+func (d *drawer) close() { _ = d.dir.Close() }
+
+func (d *drawer) ext() string {
+	if d.key == nil {
+		return ".cred"
+	}
+	return ".xche"
+}
+
+func (d *drawer) name(b Binding) string {
+	id := sha256.Sum256(b.canon())
+	if d.key != nil {
+		id = d.key.entryID(b)
+	}
+	return hex.EncodeToString(id[:]) + d.ext()
 }
 
 // idOf is the inverse of name for names that isEntry accepts.
@@ -85,46 +176,44 @@ func idOf(name string) (id [32]byte) {
 	return id
 }
 
-func (s *shelf) isEntry(name string) bool {
-	stem, ok := strings.CutSuffix(name, s.ext)
-	_, err := hex.DecodeString(stem)
-	return ok && err == nil && len(stem) == 64 && stem == strings.ToLower(stem)
+func (d *drawer) isEntry(name string) bool {
+	stem, ok := strings.CutSuffix(name, d.ext())
+	return ok && isHex(stem, 64)
 }
 
-// openDir opens the directory of entries; a missing one is fs.ErrNotExist.
-// Every level below root is judged.
-func (s *shelf) openDir() (*safefile.Dir, error) {
-	return s.walk(safefile.OpenDir, (*safefile.Dir).OpenSub)
+// isOurs says whether a file is an entry or a rescued secret.
+func (d *drawer) isOurs(name string) bool { return d.isEntry(name) || isRescue(name) }
+
+func isHex(s string, n int) bool {
+	_, err := hex.DecodeString(s)
+	return err == nil && len(s) == n && s == strings.ToLower(s)
 }
 
-func (s *shelf) makeDir() (*safefile.Dir, error) {
-	return s.walk(safefile.MakeDir, (*safefile.Dir).Sub)
-}
-
-func (s *shelf) walk(first func(string) (*safefile.Dir, error), next func(*safefile.Dir, string) (*safefile.Dir, error)) (*safefile.Dir, error) {
-	root, err := s.root()
+// save writes one entry.
+func (d *drawer) save(b Binding, plain []byte) error {
+	name := d.name(b)
+	if d.key == nil {
+		return d.dir.Write(name, summed(name, plain))
+	}
+	data, err := d.key.seal(idOf(name), plain)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	dir, err := first(root)
-	for _, name := range s.path {
-		if err != nil {
-			return nil, err
-		}
-		parent := dir
-		dir, err = next(parent, name)
-		_ = parent.Close()
-	}
-	return dir, err
+	return d.dir.Write(name, data)
 }
 
 // load reads one entry. What is wrong with its content is errDamaged.
-func (s *shelf) load(dir *safefile.Dir, name string) (*Entry, error) {
-	data, err := dir.Read(name, maxEntry)
+func (d *drawer) load(name string) (*Entry, error) {
+	data, err := d.dir.Read(name, maxEntry)
 	if err != nil {
 		return nil, err
 	}
-	plain, err := s.open(name, data)
+	var plain []byte
+	if d.key == nil {
+		plain, err = unsummed(name, data)
+	} else {
+		plain, err = d.key.open(idOf(name), data)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -132,40 +221,28 @@ func (s *shelf) load(dir *safefile.Dir, name string) (*Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.name(e.Binding) != name {
+	if d.name(e.Binding) != name {
 		return nil, fmt.Errorf("%w: it is filed under another name", errDamaged)
 	}
-	e.StoredIn = s.store
+	e.StoredIn = d.store
 	return e, nil
 }
 
 // visit gets an entry, or the error of reading it. Its own error ends the walk.
-type visit func(dir *safefile.Dir, name string, e *Entry, err error) error
+type visit func(name string, e *Entry, err error) error
 
-// each visits every entry. No directory is no entry.
-func (s *shelf) each(f visit) error {
-	dir, err := s.openDir()
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return s.eachIn(dir, f)
-}
-
-func (s *shelf) eachIn(dir *safefile.Dir, f visit) error {
-	names, err := dir.Names()
+// each visits every entry.
+func (d *drawer) each(f visit) error {
+	names, err := d.dir.Names()
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		if !s.isEntry(name) {
+		if !d.isEntry(name) {
 			continue
 		}
-		e, err := s.load(dir, name)
-		if err := f(dir, name, e, err); err != nil {
+		e, err := d.load(name)
+		if err := f(name, e, err); err != nil {
 			return err
 		}
 	}

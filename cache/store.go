@@ -1,17 +1,28 @@
 package cache
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Store names a place where something is kept.
 type Store string
 
 // The stores of credentials. Pass phrases go to Keyring or None.
 const (
+	// Auto: Keyring, and where that cannot be used Kernel, then Runtime.
+	Auto Store = "auto"
 	// Keyring: files sealed under a key in the operating system's keyring; a
 	// pass phrase is a keyring item itself.
 	Keyring Store = "keyring"
+	// Kernel: files sealed under a key in the Linux kernel's keyring, which
+	// is gone after a day or a restart of the machine.
+	Kernel Store = "kernel"
 	// Runtime: plain 0600 files below the runtime directory.
 	Runtime Store = "runtime"
+	// File: as Runtime, for machines where only an ordinary directory is
+	// there. No keyring is ever asked.
+	File Store = "file"
 	// None: nothing is kept.
 	None Store = "none"
 )
@@ -34,6 +45,27 @@ type KeyStore interface {
 	Set(ctx context.Context, account string, secret []byte) error
 	// Delete forgets account. What is absent is no error.
 	Delete(ctx context.Context, account string) error
+	// DeleteAll forgets every account of our Service.
+	DeleteAll(ctx context.Context) error
+}
+
+// TimedStore is a KeyStore that forgets by itself: the kernel's keyring.
+type TimedStore interface {
+	KeyStore
+	// SetFor keeps secret for account for that long, and no longer.
+	SetFor(ctx context.Context, account string, secret []byte, ttl time.Duration) error
+}
+
+// Stored says where Put kept an entry.
+type Stored struct {
+	In  Store // None if nowhere
+	Why error // why not in the first choice, or nil
+}
+
+// StoreState is a store of credentials and what keeps it from being used.
+type StoreState struct {
+	Store Store
+	Err   error // nil: usable
 }
 
 type promptKey struct{}

@@ -49,7 +49,7 @@ func (c *Cache) WriteToolFile(name string, pem []byte) (string, error) {
 	}
 	defer dir.Close()
 	old, err := dir.Read(name, maxEntry)
-	if errors.As(err, new(*safefile.UnsafeError)) {
+	if isUnsafe(err) {
 		return "", err
 	}
 	if err != nil || !bytes.Equal(old, pem) {
@@ -95,6 +95,25 @@ func (c *Cache) RemoveToolFiles(profile string) error {
 		}
 	}
 	return err
+}
+
+// clearToolFiles removes all plain files of ours.
+func (c *Cache) clearToolFiles() error {
+	dir, err := c.runtimeSub("proxy")
+	if err != nil {
+		if isMissing(err) {
+			return nil
+		}
+		return err
+	}
+	defer dir.Close()
+	names, err := dir.Names()
+	for _, name := range names {
+		if isToolFile(name) {
+			err = errors.Join(err, dir.Remove(name))
+		}
+	}
+	return errors.Join(err, dir.RemoveTemps(farFuture))
 }
 
 func (c *Cache) sweepToolFiles(dir *safefile.Dir, keep string) {

@@ -22,21 +22,51 @@ var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 // world is a cache on directories of its own with a clock that is moved by hand.
 type world struct {
 	*Cache
-	mu    sync.Mutex
-	now   time.Time
-	boot  Instant
-	keys  KeyStore
-	cache string
-	run   string
+	mu   sync.Mutex
+	now  time.Time
+	boot Instant
+	keys KeyStore
+	// kernel is one kernel's keyring, ttl how long a copy lives there.
+	kernel *Memory
+	ttl    time.Duration
+	cache  string
+	run    string
 }
 
 func newWorld(t testing.TB, credentials, passphrases Store) *world {
 	t.Helper()
 	dir := t.TempDir()
 	w := &world{now: noon, boot: Instant{Boot: "first", Since: time.Hour}, keys: NewMemory(),
-		cache: filepath.Join(dir, "cache"), run: filepath.Join(dir, "run")}
+		kernel: NewMemory(), cache: filepath.Join(dir, "cache"), run: filepath.Join(dir, "run")}
+	w.kernel.Clock = w.clock
 	w.reopen(credentials, passphrases)
 	return w
+}
+
+func (w *world) clock() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.now
+}
+
+// otherHost is a machine with a keyring of its own and the same home.
+func (w *world) otherHost(t testing.TB, credentials, passphrases Store) *world {
+	t.Helper()
+	other := newWorld(t, credentials, passphrases)
+	other.cache = w.cache
+	other.reopen(credentials, passphrases)
+	return other
+}
+
+// osKeys are the calls of the operating system's keyring.
+func (w *world) osKeys() *Memory { return w.keys.(*Memory) }
+
+// fails makes the keyring fail in one way, or not at all.
+func (w *world) fails(kind error) {
+	w.osKeys().Fail = nil
+	if kind != nil {
+		w.osKeys().Fail = func(string, string) error { return &Error{Kind: kind, Text: "it fails", Remedy: "mend it"} }
+	}
 }
 
 // reopen is a new process with the same directories and keyring.
@@ -45,10 +75,10 @@ func (w *world) reopen(credentials, passphrases Store) {
 }
 
 func (w *world) options(credentials, passphrases Store) Options {
-	return Options{Credentials: credentials, Passphrases: passphrases, Keys: w.keys,
+	return Options{Credentials: credentials, Passphrases: passphrases, Keys: w.keys, Kernel: w.kernel, KeyTTL: w.ttl,
 		CacheDir:   func() (string, error) { return w.cache, nil },
 		RuntimeDir: func() (string, error) { return w.run, nil },
-		Clock:      func() time.Time { w.mu.Lock(); defer w.mu.Unlock(); return w.now },
+		Clock:      w.clock,
 		Boot:       func() (Instant, error) { w.mu.Lock(); defer w.mu.Unlock(); return w.boot, nil },
 	}
 }

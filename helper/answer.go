@@ -76,20 +76,24 @@ type StoreAnswer struct {
 
 // EraseAnswer is the answer of the verb erase.
 type EraseAnswer struct {
-	Version int    `json:"version"`
-	Erased  Erased `json:"erased"`
+	Version  int       `json:"version"`
+	Erased   Erased    `json:"erased"`
+	Warnings []Warning `json:"warnings,omitempty"`
 }
 
 // Erased counts what was there and is gone.
 type Erased struct {
 	Credentials int      `json:"credentials"`
-	Secrets     []string `json:"secrets"`
+	Secrets     []string `json:"secrets"`              // kinds; of "erase --all" one for each secret of a profile
+	Identities  int      `json:"identities,omitempty"` // of "erase --all" only
 }
 
 // ListAnswer is the answer of the verb list.
 type ListAnswer struct {
 	Version int         `json:"version"`
 	Entries []ListEntry `json:"entries"`
+	// Warnings has the code of what kept a store from being looked into.
+	Warnings []Warning `json:"warnings,omitempty"`
 }
 
 // ListEntry is one cached credential without its secrets.

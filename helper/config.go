@@ -28,22 +28,17 @@ type Config struct {
 	err      *Error // why nothing at all can be used
 }
 
-// StoreConfig is the table [store].
-type StoreConfig struct {
-	Credentials cache.Store // "auto" has been resolved
-	Passphrases cache.Store
-	RuntimeDir  string // absolute, or "" for the default
-}
-
 // MaxConfig is the largest configuration file that is read, in bytes.
 const MaxConfig = 1 << 20
 
-// ConfigPaths says where configuration is looked for.
+// ConfigPaths says where configuration is looked for, and what the environment
+// has to say where no file does.
 type ConfigPaths struct {
 	System   string // config.toml of the machine
 	DropIns  string // folder of *.toml, read in the order of their names
 	User     string // config.toml of the user, "" if there is no home
 	Required bool   // User was named explicitly: it must exist
+	Store    string // what the environment says of store.credentials, or ""
 }
 
 // DefaultConfigPaths follows the XDG base directories. Nothing is ever read
@@ -52,6 +47,7 @@ func DefaultConfigPaths(getenv func(string) string, home string) ConfigPaths {
 	paths := ConfigPaths{
 		System:  "/etc/x509-credential-helper/config.toml",
 		DropIns: "/etc/x509-credential-helper/conf.d",
+		Store:   getenv(storeVariable),
 	}
 	if file := getenv("X509_CREDENTIAL_HELPER_CONFIG"); file != "" {
 		paths.User, paths.Required = file, true
@@ -67,7 +63,7 @@ func DefaultConfigPaths(getenv func(string) string, home string) ConfigPaths {
 // to whoever asks for the profile that it touches, or to everybody.
 func LoadConfig(paths ConfigPaths, backends map[string]Backend, home string) *Config {
 	c := &Config{
-		Store:    StoreConfig{Credentials: cache.Keyring, Passphrases: cache.Keyring},
+		Store:    StoreConfig{Credentials: cache.Auto, Passphrases: cache.Keyring},
 		profiles: map[string]*Profile{},
 	}
 	if paths.Required && !filepath.IsAbs(paths.User) {
@@ -94,6 +90,9 @@ func LoadConfig(paths ConfigPaths, backends map[string]Backend, home string) *Co
 		}
 	}
 	m.build(c, backends, home)
+	if err := c.Store.fill(paths.Store); err != nil && c.err == nil {
+		c.err = err
+	}
 	return c
 }
 
@@ -199,14 +198,14 @@ func tomlError(file string, err error) *Error {
 
 // build judges the merged settings.
 func (m *merger) build(c *Config, backends map[string]Backend, home string) {
-	m.buildTop(c)
+	m.buildTop(c, home)
 	for _, name := range slices.Sorted(maps.Keys(m.profiles)) {
 		p := newProfile(name, m.profiles[name], backends, home)
 		c.profiles[name] = p
 	}
 }
 
-func (m *merger) buildTop(c *Config) {
+func (m *merger) buildTop(c *Config, home string) {
 	fail := func(e *Error) {
 		if e != nil && c.err == nil {
 			c.err = e
@@ -224,48 +223,8 @@ func (m *merger) buildTop(c *Config) {
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(m.store)) {
-		fail(c.Store.set(key, m.store[key]))
+		fail(c.Store.set(key, m.store[key], home))
 	}
-}
-
-// The settings of [store]. "auto" is the OS keyring.
-var storeKeys = []string{"credentials", "passphrases", "runtime_dir"}
-
-func (s *StoreConfig) set(key string, v value) *Error {
-	text, ok := v.v.(string)
-	if !slices.Contains(storeKeys, key) {
-		return unknownKey(v.file, "store", key, storeKeys)
-	}
-	if !ok {
-		return Errorf(CodeNotConfigured, "%s: store.%s must be a string", v.file, key)
-	}
-	switch key {
-	case "credentials":
-		return s.setStore(&s.Credentials, key, text, v.file, "auto", cache.Keyring, cache.Runtime, cache.None)
-	case "passphrases":
-		return s.setStore(&s.Passphrases, key, text, v.file, cache.Keyring, cache.None)
-	default:
-		if !filepath.IsAbs(text) {
-			return Errorf(CodeNotConfigured, "%s: store.runtime_dir must be an absolute path", v.file)
-		}
-		s.RuntimeDir = text
-	}
-	return nil
-}
-
-func (s *StoreConfig) setStore(dst *cache.Store, key, text, file string, allowed ...cache.Store) *Error {
-	if !slices.Contains(allowed, cache.Store(text)) {
-		names := make([]string, len(allowed))
-		for i, a := range allowed {
-			names[i] = string(a)
-		}
-		return Errorf(CodeNotConfigured, "%s: store.%s is %s, but must be one of %s", file, key, quoteName(text), strings.Join(names, ", "))
-	}
-	*dst = cache.Store(text)
-	if text == "auto" {
-		*dst = cache.Keyring
-	}
-	return nil
 }
 
 // Err is what makes the whole configuration unusable, or nil.

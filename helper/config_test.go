@@ -119,6 +119,13 @@ func TestConfigRefused(t *testing.T) {
 		{"unknown store", "[store]\ncredentials = \"disk\"", []string{"store.credentials", `"disk"`}, true},
 		{"pass phrases in a file", "[store]\npassphrases = \"file\"", []string{"store.passphrases"}, true},
 		{"relative runtime_dir", "[store]\nruntime_dir = \"run\"", []string{"store.runtime_dir"}, true},
+		{"relative file_dir", "[store]\nfile_dir = \"x\"", []string{"store.file_dir", "absolute"}, true},
+		{"key_ttl as a number", "[store]\nkey_ttl = 60", []string{"store.key_ttl", "string"}, true},
+		{"key_ttl without a unit", "[store]\nkey_ttl = \"60\"", []string{"store.key_ttl", `"60"`, "24h"}, true},
+		{"key_ttl below a second", "[store]\nkey_ttl = \"500ms\"", []string{"store.key_ttl"}, true},
+		{"key_ttl beyond a day", "[store]\nkey_ttl = \"24h1s\"", []string{"store.key_ttl", "24h"}, true},
+		{"negative key_ttl", "[store]\nkey_ttl = \"-1m\"", []string{"store.key_ttl"}, true},
+		{"unknown store key", "[store]\nkey_tll = \"1m\"", []string{`"store.key_tll"`, `"store.key_ttl"`}, true},
 		{"not TOML", "[profile.bad\n", []string{"user.toml", "line 2"}, true},
 		{"not TOML, a pass word", "password = hunter", []string{"user.toml", "line 1", "expected value"}, true},
 	}

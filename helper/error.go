@@ -3,6 +3,7 @@ package helper
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -106,7 +107,14 @@ type Error struct {
 // errors.As.
 func Errorf(code Code, format string, args ...any) *Error {
 	err := fmt.Errorf(format, args...)
-	return &Error{Code: code, Message: err.Error(), Retryable: code.retryable(), err: errors.Unwrap(err)}
+	return &Error{Code: code, Message: oneLine(err.Error()), Retryable: code.retryable(), err: errors.Unwrap(err)}
+}
+
+// oneLine joins the lines of several errors that became one. Two stores may
+// have the same to say.
+func oneLine(s string) string {
+	said := func(line, before string) bool { return strings.HasSuffix(before, line) }
+	return strings.Join(slices.CompactFunc(strings.Split(s, "\n"), said), "; ")
 }
 
 // WithHint adds the sentence that says what to do next.
@@ -142,7 +150,11 @@ const maxServerText = 200
 // CleanText makes a server's words fit to be shown: at most 200 characters,
 // no control, escape or bidirectional characters, blanks folded. Terminals obey
 // escape sequences, and an error text is not where a server talks to one.
-func CleanText(s string) string {
+func CleanText(s string) string { return clean(s, maxServerText) }
+
+// clean is CleanText for words that may be longer: what helps stands at their
+// end.
+func clean(s string, most int) string {
 	var b strings.Builder
 	n, blank := 0, false
 	for _, r := range s {
@@ -153,7 +165,7 @@ func CleanText(s string) string {
 		if !unicode.IsGraphic(r) || unicode.In(r, unicode.Cf, unicode.Co, unicode.Cs) || r == unicode.ReplacementChar {
 			continue
 		}
-		if n+2 > maxServerText {
+		if n+2 > most {
 			b.WriteRune('…')
 			break
 		}

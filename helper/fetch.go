@@ -80,7 +80,11 @@ func (h *Helper) lookAgain(ctx context.Context, w *wish, lock *cache.EntryLock) 
 			return nil, nil
 		}
 	}
-	return h.lookUp(ctx, w)
+	entry, err := h.lookUp(ctx, w)
+	if errors.Is(err, cache.ErrNotFound) {
+		return nil, nil
+	}
+	return entry, err
 }
 
 // sharedFailure is the error of a leader that failed while we waited.
@@ -93,12 +97,12 @@ func sharedFailure(record []byte) *Error {
 }
 
 // isShared says whether the waiters would have met the same failure. What one
-// caller's deadline, interruption or silence caused is its own, and so is what
-// a server says to a pass phrase that somebody typed; a server that does not
-// answer is everybody's.
+// caller's deadline, interruption or silence caused is its own, so is a keyring
+// in whose place somebody may type, and what a server says to a pass phrase that
+// was typed; a server that does not answer is everybody's.
 func isShared(e *Error, typed bool) bool {
 	switch e.Code {
-	case CodeCancelled, CodeBusy, CodeInteractionRequired, CodeKeyringLocked, CodeLifetimeUnavailable, CodeInternal:
+	case CodeCancelled, CodeBusy, CodeInteractionRequired, CodeKeyringLocked, CodeKeyringUnavailable, CodeLifetimeUnavailable, CodeInternal:
 		return false
 	}
 	return !typed || e.Retryable
@@ -117,7 +121,7 @@ func (h *Helper) refreshAhead(ctx context.Context, w *wish) *GetAnswer {
 	if d, ok := since(h.Cache.Now(), state.RefreshFailed); ok && d < time.Minute {
 		return nil
 	}
-	if entry, err := h.lookUp(ctx, w); err == nil && entry != nil && h.Clock().Before(entry.RefreshAfter) {
+	if entry, err := h.lookUp(ctx, w); err == nil && h.Clock().Before(entry.RefreshAfter) {
 		a, err := h.answer(w, entry, SourceCache, nil) // somebody else was quicker
 		if err == nil {
 			return a
@@ -147,7 +151,7 @@ func (h *Helper) fetchLocked(ctx context.Context, w *wish, lock *cache.EntryLock
 		return nil, err
 	}
 	began := h.Cache.Now()
-	got, err := h.obtain(ctx, w)
+	got, err := h.obtain(h.withPrompts(ctx, w.request), w)
 	if err != nil {
 		e := h.ended(ctx, err)
 		if isShared(e, w.typed) && ctx.Err() == nil {
@@ -204,11 +208,12 @@ func (h *Helper) keep(ctx context.Context, w *wish, got *verified, lock *cache.E
 	warnings := got.warnings
 	stored, err := h.Cache.Put(ctx, entry)
 	if err == nil {
-		entry.StoredIn = stored
-		err = writeState(lock, state)
+		entry.StoredIn, err = stored.In, stored.Why
+		// Without the note a caller that waits with "bypass" fetches once more.
+		_ = writeState(lock, state)
 	}
 	if err != nil {
-		warnings = append(warnings, Warning{"not_stored", "the credential could not be kept in the cache: " + CleanText(err.Error())})
+		warnings = append(warnings, notFirstChoice(entry.StoredIn, err))
 	}
 	return entry, warnings
 }

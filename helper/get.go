@@ -29,24 +29,31 @@ func (h *Helper) Get(ctx context.Context, r *GetRequest) (*GetAnswer, error) {
 	return a, nil
 }
 
-// get decides: cache or backend. The keyring may ask only for what the caller
-// has to wait for.
+// get decides: cache or backend.
 func (h *Helper) get(ctx context.Context, w *wish) (*GetAnswer, error) {
-	asking := h.withPrompts(ctx, w.request)
 	if w.request.Cache == CacheBypass {
-		return h.fetch(asking, w)
+		return h.fetch(ctx, w)
 	}
-	entry, err := h.lookUp(asking, w)
-	if err != nil {
-		return nil, err
+	entry, err := h.lookUp(ctx, w)
+	if errors.Is(err, cache.ErrLocked) && h.mayAsk(w.request) {
+		// The keyring may ask only for what the caller has to wait for.
+		entry, err = h.lookUp(cache.AllowPrompt(ctx), w)
+		if errors.Is(err, cache.ErrLocked) && h.Config.Store.Passphrases == cache.Keyring {
+			return nil, h.storage(err) // whoever dismissed it is not asked again for the pass phrase
+		}
 	}
-	if entry != nil {
+	switch {
+	case entry != nil:
 		return h.hit(ctx, w, entry)
+	case err != nil && !errors.Is(err, cache.ErrNotFound):
+		return nil, err
+	case w.request.Cache != CacheOnly:
+		return h.fetch(ctx, w)
 	}
-	if w.request.Cache == CacheOnly {
-		return nil, Errorf(CodeNotFound, "no credential that would do is in the cache")
+	if mayHide(err) {
+		return nil, h.storage(err)
 	}
-	return h.fetch(asking, w)
+	return nil, Errorf(CodeNotFound, "no credential that would do is in the cache")
 }
 
 // hit answers from the cache. Past its refresh time one process looks for a
@@ -61,12 +68,13 @@ func (h *Helper) hit(ctx context.Context, w *wish, entry *cache.Entry) (*GetAnsw
 	return h.answer(w, entry, SourceCache, nil)
 }
 
-// lookUp returns the cached credential if it will do, nil if there is none,
-// and lifetime_unavailable if a new one would be no longer.
+// lookUp returns the cached credential if it will do. If there is none, so that
+// a new one may help, its error is cache.ErrNotFound; lifetime_unavailable says
+// that a new one would be no longer.
 func (h *Helper) lookUp(ctx context.Context, w *wish) (*cache.Entry, error) {
 	entry, err := h.Cache.Get(ctx, w.binding)
 	if errors.Is(err, cache.ErrNotFound) {
-		return nil, nil
+		return nil, err
 	}
 	if err != nil {
 		return nil, h.storage(err)
@@ -74,15 +82,15 @@ func (h *Helper) lookUp(ctx context.Context, w *wish) (*cache.Entry, error) {
 	now := h.Clock()
 	switch {
 	case now.Before(entry.NotBefore): // the clock went back; a new one will tell
-		return nil, nil
+		return nil, cache.ErrNotFound
 	case w.identity != "" && !sameIdentity(entry, w.identity):
-		return nil, nil
+		return nil, cache.ErrNotFound
 	case entry.NotAfter.Sub(now) >= w.request.MinLifetime:
 		return entry, nil
 	case clipped(entry) && entry.Granted < w.request.MinLifetime && now.Before(entry.RefreshAfter):
 		return nil, lifetimeUnavailable(w, entry)
 	}
-	return nil, nil
+	return nil, cache.ErrNotFound
 }
 
 // clipped says whether the server gave less than it was asked for, so that

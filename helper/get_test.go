@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"fmt"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -707,33 +706,22 @@ func TestForgetToolFiles(t *testing.T) {
 	}
 }
 
-// promptSeen notes whether the keyring was ever allowed to ask.
-type promptSeen struct {
-	cache.KeyStore
-	seen bool
-}
-
-func (p *promptSeen) Get(ctx context.Context, account string) ([]byte, error) {
-	p.seen = p.seen || strings.Contains(fmt.Sprint(ctx), "promptKey")
-	return p.KeyStore.Get(ctx, account)
-}
-
 // TestRefreshAheadIsQuiet: nobody is asked for a pass word of the keyring
 // because of a credential that is still good.
 func TestRefreshAheadIsQuiet(t *testing.T) {
 	w := newWorld(t, "default_profile = \"p\"\n[profile.p]\nbackend = \"test\"\nkey = \"p256\"\n[store]\ncredentials = \"runtime\"\n")
-	keys := &promptSeen{KeyStore: w.keys}
+	keys := &promptCount{KeyStore: w.keys}
 	w.useKeys(keys)
 	w.storePass(t, "right")
 	w.terminal.foreground = true
 	first := w.must(t, `{"interactive":"auto"}`)
-	if !keys.seen {
+	if keys.n == 0 {
 		t.Fatal("a fetch that somebody waits for may ask")
 	}
-	keys.seen = false
+	keys.n = 0
 	w.now = first.Credential.RefreshAfter.Add(time.Second)
-	if a := w.must(t, `{"interactive":"auto"}`); a.Source != SourceBackend || keys.seen {
-		t.Errorf("from the %s, asked %v", a.Source, keys.seen)
+	if a := w.must(t, `{"interactive":"auto"}`); a.Source != SourceBackend || keys.n > 0 {
+		t.Errorf("from the %s, asked %d times", a.Source, keys.n)
 	}
 }
 
@@ -932,7 +920,7 @@ func TestKeyringDown(t *testing.T) {
 	for err, want := range map[error]Code{
 		cache.ErrLocked: CodeKeyringLocked, cache.ErrUnavailable: CodeKeyringUnavailable, cache.ErrTimeout: CodeKeyringUnavailable,
 	} {
-		w := newWorld(t, "")
+		w := newWorld(t, plainProfile("credentials = \"keyring\""))
 		w.keys.Fail = func(string, string) error {
 			return &cache.Error{Kind: err, Text: "what happened", Remedy: "what to do"}
 		}

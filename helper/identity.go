@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/x509-credential-helper/x509-credential-helper/internal/safefile"
 )
@@ -65,6 +66,7 @@ func (i *Identities) Set(profile, identity string) error {
 		return err
 	}
 	defer dir.Close()
+	_ = dir.RemoveTemps(time.Now().Add(-time.Hour)) // of logins that were killed
 	return dir.Write(profile, []byte(identity+"\n"))
 }
 
@@ -82,4 +84,29 @@ func (i *Identities) Forget(profile string) error {
 	}
 	defer dir.Close()
 	return dir.Remove(profile)
+}
+
+// ForgetAll drops what is remembered for any profile and counts it.
+func (i *Identities) ForgetAll() (n int, err error) {
+	if i == nil || i.dir == "" {
+		return 0, nil
+	}
+	dir, err := safefile.OpenDir(i.path())
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer dir.Close()
+	_ = dir.RemoveTemps(time.Now()) // of logins that were killed
+	names, err := dir.Names()
+	for _, name := range names {
+		if gone := dir.Remove(name); gone != nil {
+			err = errors.Join(err, gone)
+			continue
+		}
+		n++
+	}
+	return n, err
 }

@@ -138,6 +138,7 @@ type world struct {
 	issuer   *issuer
 	terminal *fakeTerminal
 	keys     *cache.Memory
+	kernel   *cache.Memory
 	now      time.Time
 	slept    time.Duration // beside the time that really passes
 	dir      string
@@ -186,7 +187,7 @@ func makeCA(t testing.TB, now time.Time, cn string) (ca *x509.Certificate, eec *
 
 func newWorld(t testing.TB, config string) *world {
 	t.Helper()
-	w := &world{now: time.Now().Truncate(time.Second), dir: t.TempDir(), keys: cache.NewMemory(), terminal: &fakeTerminal{}}
+	w := &world{now: time.Now().Truncate(time.Second), dir: t.TempDir(), keys: cache.NewMemory(), kernel: cache.NewMemory(), terminal: &fakeTerminal{}}
 	clock := func() time.Time { return w.now }
 	_, eec := makeCA(t, w.now, "Jane")
 	w.issuer = &issuer{eec: eec, clock: clock, grant: 12 * time.Hour, pass: "right"}
@@ -221,7 +222,7 @@ func (w *world) useKeys(keys cache.KeyStore) {
 	}
 	w.Cache = cache.New(cache.Options{
 		Credentials: w.Config.Store.Credentials, Passphrases: w.Config.Store.Passphrases,
-		CacheDir: sub("cache"), RuntimeDir: sub("run"), Keys: keys, Clock: w.Clock,
+		CacheDir: sub("cache"), RuntimeDir: sub("run"), Keys: keys, Kernel: w.kernel, Clock: w.Clock,
 		Boot: func() (cache.Instant, error) {
 			now, err := cache.BootInstant()
 			now.Since += w.slept

@@ -1,11 +1,13 @@
 package helper
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
 
 	"github.com/x509-credential-helper/x509-credential-helper/cache"
+	"github.com/x509-credential-helper/x509-credential-helper/internal/safefile"
 	"github.com/x509-credential-helper/x509-credential-helper/internal/secret"
 )
 
@@ -19,6 +21,8 @@ type LoginRequest struct {
 type LoginAnswer struct {
 	Get  *GetAnswer
 	Kept string // where the pass phrase is kept now: "keyring" or ""
+	// Why it is not kept, where the configuration says that it should be.
+	Why *Error
 }
 
 // loginTimeout bounds a login, the typing included.
@@ -52,10 +56,8 @@ func (h *Helper) login(ctx context.Context, w *wish, r LoginRequest) (*LoginAnsw
 		return nil, Errorf(CodeInvalidRequest, "profile %q needs no login", w.profile.Name)
 	}
 	w.given = &givenSecret{value: r.Passphrase, keep: h.Config.Store.Passphrases == cache.Keyring}
-	if w.given.keep { // before anybody types in vain
-		if _, err := h.Cache.Secret(ctx, ref.Account); err != nil && !errors.Is(err, cache.ErrNotFound) {
-			return nil, h.storage(err)
-		}
+	if err := h.checkKeeping(ctx, w, ref); err != nil { // before anybody types in vain
+		return nil, err
 	}
 	if w.given.value == nil {
 		if !h.mayAsk(w.request) {
@@ -75,10 +77,51 @@ func (h *Helper) login(ctx context.Context, w *wish, r LoginRequest) (*LoginAnsw
 	}
 	if w.profile.Identity == "" {
 		if err := h.Identities.Set(w.profile.Name, got.Credential.Identity); err != nil {
-			got.Warnings = append(got.Warnings, Warning{"identity_not_remembered", CleanText(err.Error())})
+			text, _ := told(err)
+			got.Warnings = append(got.Warnings, Warning{"identity_not_remembered", "the identity of this profile is not remembered: " + text})
 		}
 	}
-	return &LoginAnswer{Get: got, Kept: w.given.kept}, nil
+	a := &LoginAnswer{Get: got, Kept: w.given.kept}
+	if w.given.why != nil {
+		a.Why = h.coded(w.given.why)
+	}
+	return a, nil
+}
+
+// checkKeeping looks whether the keyring will take the pass phrase. Where there
+// is none, as on a login node, the proxy is still worth having, if it can be
+// kept; a keyring that is locked or silent is one that somebody can mend. A
+// pass phrase that will be kept is worth it even where the cache is read-only.
+func (h *Helper) checkKeeping(ctx context.Context, w *wish, ref *SecretRef) error {
+	if w.given.keep {
+		_, err := h.Cache.Secret(ctx, ref.Account)
+		switch {
+		case errors.Is(err, cache.ErrUnavailable):
+			w.given.keep, w.given.why = false, err
+		case err != nil && !errors.Is(err, cache.ErrNotFound):
+			return h.storage(err)
+		}
+	}
+	err := h.nowhere(ctx)
+	if w.given.keep && errors.Is(err, safefile.ErrReadOnly) {
+		return nil
+	}
+	return h.storage(err)
+}
+
+// nowhere says why no store at all can take a credential. One that somebody
+// else may have a hand in is not passed over.
+func (h *Helper) nowhere(ctx context.Context) (why error) {
+	for _, s := range h.Cache.Stores(ctx) {
+		switch {
+		case s.Err == nil, errors.Is(s.Err, cache.ErrLocked), errors.Is(s.Err, cache.ErrTimeout):
+			return nil // a dialog may open it yet
+		case errors.As(s.Err, new(*safefile.UnsafeError)):
+			return s.Err
+		}
+		why = cmp.Or(why, s.Err)
+	}
+	return why
 }
 
 // Logout forgets all that is kept of a profile: credentials, secrets and the

@@ -58,8 +58,22 @@ func (s *heldSecrets) find(ctx context.Context, ref *SecretRef) error {
 		return s.checkRefused(ctx)
 	case errors.Is(err, cache.ErrNotFound):
 		return s.ask(ctx, ref)
+	case s.h.doesWithout(err):
+		return s.withoutKeyring(ctx, ref, err)
 	}
 	return s.h.storage(err)
+}
+
+// withoutKeyring asks for the secret that could not be had, if somebody is
+// there: what they type is no downgrade. A keyring that is locked has asked for
+// its own pass word, and whoever dismissed that meant it.
+func (s *heldSecrets) withoutKeyring(ctx context.Context, ref *SecretRef, err error) error {
+	if ref.Question != "" && s.h.mayAsk(s.w.request) {
+		return s.ask(ctx, ref)
+	}
+	e := s.h.coded(err)
+	e.Message = "the " + secretWord(ref.Kind) + " of profile \"" + s.w.profile.Name + "\" cannot be read: " + e.Message
+	return s.h.loginAction(e, s.w.profile.Name)
 }
 
 // checkRefused stops a pass phrase that the server has refused.
@@ -200,10 +214,14 @@ func (s *heldSecrets) accepted(ctx context.Context) error {
 		return nil
 	}
 	if g := s.w.given; g != nil && g.keep {
-		if err := s.lock.Put(ctx, g.value); err != nil {
+		switch err := s.lock.Put(ctx, g.value); {
+		case err == nil:
+			g.kept = string(cache.Keyring)
+		case s.h.doesWithout(err): // it has gone since the login began; the proxy is good
+			g.why = err
+		default:
 			return s.h.storage(err)
 		}
-		g.kept = string(cache.Keyring)
 	}
 	_ = s.lock.Accept() // a refusal that stays is only a delay
 	return nil

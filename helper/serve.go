@@ -47,11 +47,22 @@ const cancelGrace = time.Second
 // Serve reads one request from in, writes one JSON object and a newline to out
 // in one write, and returns the exit status. It does so for every input.
 func (h *Helper) Serve(ctx context.Context, verb string, in io.Reader, out io.Writer) int {
+	return h.write(ctx, out, func() (any, error) { return h.serve(ctx, verb, in) })
+}
+
+// ServeEraseAll is Serve for EraseAll, which reads no request.
+func (h *Helper) ServeEraseAll(ctx context.Context, out io.Writer) int {
+	return h.write(ctx, out, func() (any, error) { return h.EraseAll(ctx) })
+}
+
+// write writes the answer that f returns, or its error, and returns the exit
+// status.
+func (h *Helper) write(ctx context.Context, out io.Writer, f func() (any, error)) int {
 	var answer any
 	var status int
 	data, err := h.run(ctx, func() error {
 		var err error
-		answer, err = h.serve(ctx, verb, in)
+		answer, err = f()
 		return err
 	}, &answer)
 	if err != nil {
@@ -152,8 +163,7 @@ func (h *Helper) coded(err error) *Error {
 	case errors.Is(err, cache.ErrTimeout), errors.Is(err, cache.ErrUnavailable):
 		e = Errorf(CodeKeyringUnavailable, "%w", err)
 	case errors.Is(err, cache.ErrBusy):
-		e = Errorf(CodeBusy, "another process is fetching this credential and did not finish in time").
-			WithHint("try again, or allow more time with \"timeout\"")
+		e = Errorf(CodeBusy, "%w", err)
 	case errors.Is(err, context.DeadlineExceeded):
 		e = Errorf(CodeTimeout, "the request's time ran out").WithHint("allow more time with \"timeout\"")
 	case errors.As(err, &unsafe):
@@ -163,9 +173,8 @@ func (h *Helper) coded(err error) *Error {
 	default:
 		return AsError(err)
 	}
-	var ce *cache.Error
-	if errors.As(err, &ce) && ce.Remedy != "" && e.Hint == "" {
-		e.Message, e.Hint = ce.Text, ce.Remedy
+	if text, remedy := told(err); remedy != "" && e.Hint == "" {
+		e.Message, e.Hint = text, remedy
 	}
 	return e
 }
@@ -179,7 +188,9 @@ func (h *Helper) storage(err error) error {
 	if e := h.coded(err); e.Code != CodeInternal {
 		return e
 	}
-	return Errorf(CodeStorageError, "the cache cannot be used: %w", err)
+	e := Errorf(CodeStorageError, "the cache cannot be used: %w", err)
+	e.Hint = diskRemedy(err)
+	return e
 }
 
 // Capabilities says what this helper can do. It needs no configuration, no
@@ -192,7 +203,7 @@ func (h *Helper) Capabilities() *CapabilitiesAnswer {
 		Verbs:    Verbs(),
 		Features: []string{
 			"url", "min_lifetime", "lifetime", "voms", "limited", "cache", "output.path",
-			"interactive", "timeout", "optional", "client", "refresh_after", "rejected",
+			"interactive", "timeout", "optional", "client", "refresh_after", "rejected", "erase.all",
 		},
 		Limits:   Limits{RequestBytes: MaxRequest},
 		Backends: []BackendInfo{},

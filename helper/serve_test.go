@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -201,6 +202,22 @@ func TestServeAnswer(t *testing.T) {
 	}
 }
 
+// TestOneLine: what several stores say alike is said once.
+func TestOneLine(t *testing.T) {
+	same := errors.New("no home")
+	for _, tc := range []struct {
+		err  error
+		want string
+	}{
+		{same, "it: no home"}, {errors.Join(same, same), "it: no home"},
+		{errors.Join(same, errors.New("no disk"), same), "it: no home; no disk; no home"},
+	} {
+		if got := Errorf(CodeStorageError, "it: %w", tc.err).Message; got != tc.want {
+			t.Errorf("%q, expected %q", got, tc.want)
+		}
+	}
+}
+
 func TestCleanText(t *testing.T) {
 	tests := map[string]string{
 		"plain":                       "plain",
@@ -227,7 +244,7 @@ func TestCleanText(t *testing.T) {
 func TestSpan(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		0: "0 s", 59 * time.Second: "59 s", 61 * time.Second: "1 min 1 s", time.Hour: "1 h",
-		12*time.Hour - time.Second: "12 h", 25 * time.Hour: "25 h", 11*24*time.Hour + 3*time.Hour: "11 days 3 h",
+		12*time.Hour - time.Second: "12 h", 25 * time.Hour: "25 h", 11*24*time.Hour + 3*time.Hour: "11 d 3 h",
 	} {
 		if got := span(d); got != want {
 			t.Errorf("%v: got %q, want %q", d, got, want)

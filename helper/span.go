@@ -5,24 +5,29 @@ import (
 	"time"
 )
 
-// span is a duration as people say it: its two largest units, rounded.
-func span(d time.Duration) string {
-	d = d.Round(time.Second)
+// Span is a number of seconds as people say it: its two largest units, rounded.
+func Span(seconds int64) string {
+	const minute, hour, day, year = 60, 3600, 86400, 365 * 86400
 	switch {
-	case d < time.Minute:
-		return fmt.Sprintf("%d s", int(d.Seconds()))
-	case d < time.Hour:
-		return two(d, time.Minute, "min", time.Second, "s")
-	case d < 48*time.Hour:
-		return two(d, time.Hour, "h", time.Minute, "min")
+	case seconds < minute:
+		return fmt.Sprintf("%d s", max(seconds, 0))
+	case seconds < hour:
+		return units(seconds, minute, "min", 1, "s")
+	case seconds < 2*day:
+		return units(seconds, hour, "h", minute, "min")
+	case seconds < 2*year:
+		return units(seconds, day, "d", hour, "h")
 	}
-	return two(d, 24*time.Hour, "days", time.Hour, "h")
+	return units(seconds, year, "y", day, "d")
 }
 
-func two(d, big time.Duration, bigName string, small time.Duration, smallName string) string {
-	d = d.Round(small)
-	if rest := d % big; rest > 0 {
-		return fmt.Sprintf("%d %s %d %s", d/big, bigName, rest/small, smallName)
+func units(seconds, big int64, bigName string, small int64, smallName string) string {
+	seconds = (seconds + small/2) / small * small
+	if rest := seconds % big / small; rest > 0 {
+		return fmt.Sprintf("%d %s %d %s", seconds/big, bigName, rest, smallName)
 	}
-	return fmt.Sprintf("%d %s", d/big, bigName)
+	return fmt.Sprintf("%d %s", seconds/big, bigName)
 }
+
+// span is Span of a duration.
+func span(d time.Duration) string { return Span(int64(d.Round(time.Second) / time.Second)) }

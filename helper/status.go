@@ -3,6 +3,7 @@ package helper
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/x509-credential-helper/x509-credential-helper/cache"
@@ -20,6 +21,19 @@ const (
 type StatusAnswer struct {
 	Version  int             `json:"version"`
 	Profiles []ProfileStatus `json:"profiles"`
+	Stores   []StoreStatus   `json:"stores"`
+	// Incomplete is why profiles may have more than is shown: a store that
+	// could not be looked into.
+	Incomplete *Error `json:"incomplete,omitempty"`
+}
+
+// StoreStatus is a store that the configuration has use for, in the order in
+// which they are tried.
+type StoreStatus struct {
+	Store  string `json:"store"`
+	Usable bool   `json:"usable"`
+	Reason string `json:"reason,omitempty"` // why not
+	Hint   string `json:"hint,omitempty"`
 }
 
 // ProfileStatus is the state of one profile's credential, one for each
@@ -49,21 +63,54 @@ func (h *Helper) Status(ctx context.Context) (*StatusAnswer, error) {
 	if h.Config.err != nil {
 		return nil, h.Config.err
 	}
-	a := &StatusAnswer{Version: Version, Profiles: []ProfileStatus{}}
-	entries, listErr := h.Cache.List(ctx)
+	a := &StatusAnswer{Version: Version, Profiles: []ProfileStatus{}, Stores: []StoreStatus{}}
+	entries, err := h.Cache.List(ctx)
+	if err != nil {
+		a.Incomplete = h.coded(h.storage(err))
+	}
+	l := &looked{entries: entries, incomplete: a.Incomplete}
+	for _, s := range h.Cache.Stores(ctx) {
+		a.Stores = append(a.Stores, storeStatus(s.Store, s.Err))
+		if s.Store == cache.Keyring && errors.As(s.Err, new(*cache.Error)) { // not its directory
+			l.keyring = s.Err
+		}
+	}
 	for _, p := range h.Config.Profiles() {
-		a.Profiles = append(a.Profiles, h.profileStatus(ctx, p, entries, listErr)...)
+		a.Profiles = append(a.Profiles, h.profileStatus(ctx, p, l)...)
+	}
+	inStores := func(s StoreStatus) bool { return s.Store == string(cache.Keyring) }
+	if l.keyring != nil && !slices.ContainsFunc(a.Stores, inStores) { // wanted for pass phrases
+		a.Stores = append(a.Stores, storeStatus(cache.Keyring, l.keyring))
 	}
 	return a, nil
 }
 
-func (h *Helper) profileStatus(ctx context.Context, p *Profile, entries []*cache.Entry, listErr error) []ProfileStatus {
+func storeStatus(store cache.Store, err error) StoreStatus {
+	s := StoreStatus{Store: string(store), Usable: err == nil}
+	if err == nil {
+		return s
+	}
+	s.Reason, s.Hint = told(err)
+	if errors.Is(err, cache.ErrUnavailable) { // nobody has to mend what a machine does without
+		s.Hint = ""
+	}
+	return s
+}
+
+// looked is what was found in the stores.
+type looked struct {
+	entries    []*cache.Entry
+	incomplete *Error
+	keyring    error // why the keyring cannot be used; it is not asked again
+}
+
+func (h *Helper) profileStatus(ctx context.Context, p *Profile, l *looked) []ProfileStatus {
 	s := ProfileStatus{
 		Profile: p.Name, Backend: p.Backend, Default: p.Name == h.Config.DefaultProfile,
 		State: StateNone, VOMS: append([]string{}, p.VOMS...), Limited: p.Limited, Passphrase: "unknown",
 	}
-	fail := func(err error) []ProfileStatus {
-		s.State, s.Error = StateError, h.coded(err)
+	fail := func(err *Error) []ProfileStatus {
+		s.State, s.Error = StateError, err
 		return []ProfileStatus{s}
 	}
 	if p.err != nil {
@@ -71,23 +118,23 @@ func (h *Helper) profileStatus(ctx context.Context, p *Profile, entries []*cache
 	}
 	target, err := h.Backends[p.Backend].Target(p)
 	if err != nil {
-		return fail(err)
+		return fail(h.coded(err))
 	}
 	s.Server = target.Endpoint
-	if listErr != nil {
-		return fail(h.storage(listErr))
-	}
-	s.Passphrase = h.passphraseStatus(ctx, target)
+	s.Passphrase = h.passphraseStatus(ctx, target, l)
 	var list []ProfileStatus
-	for _, e := range entries {
+	for _, e := range l.entries {
 		if e.Binding.Profile == p.Name && e.Binding.Endpoint == target.Endpoint && e.Binding.Principal == target.Principal {
 			list = append(list, h.entryStatus(s, e))
 		}
 	}
-	if list == nil {
-		list = []ProfileStatus{s}
+	switch {
+	case list != nil:
+		return list
+	case l.incomplete != nil:
+		return fail(l.incomplete)
 	}
-	return list
+	return []ProfileStatus{s}
 }
 
 func (h *Helper) entryStatus(s ProfileStatus, e *cache.Entry) ProfileStatus {
@@ -106,9 +153,12 @@ func (h *Helper) entryStatus(s ProfileStatus, e *cache.Entry) ProfileStatus {
 	return s
 }
 
-func (h *Helper) passphraseStatus(ctx context.Context, target *Target) string {
+func (h *Helper) passphraseStatus(ctx context.Context, target *Target, l *looked) string {
 	if h.Config.Store.Passphrases == cache.None || len(target.Secrets) == 0 {
 		return string(cache.None)
+	}
+	if l.keyring != nil {
+		return "unknown"
 	}
 	_, err := h.Cache.Secret(ctx, target.Secrets[0].Account)
 	switch {
@@ -117,5 +167,6 @@ func (h *Helper) passphraseStatus(ctx context.Context, target *Target) string {
 	case errors.Is(err, cache.ErrNotFound):
 		return string(cache.None)
 	}
+	l.keyring = err
 	return "unknown"
 }

@@ -1,6 +1,7 @@
 package helper
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -71,7 +72,7 @@ func (h *Helper) Erase(ctx context.Context, r *EraseRequest) (*EraseAnswer, erro
 	all := slices.Contains(r.What, "all")
 	if all || slices.Contains(r.What, "credential") {
 		if a.Erased.Credentials, err = h.eraseCredentials(ctx, p, r); err != nil {
-			return nil, inProfile(h.coded(err), p)
+			return nil, inProfile(h.unerased(err), p)
 		}
 	}
 	for _, ref := range target.Secrets {
@@ -79,8 +80,12 @@ func (h *Helper) Erase(ctx context.Context, r *EraseRequest) (*EraseAnswer, erro
 			continue
 		}
 		gone, err := h.eraseSecret(ctx, ref)
+		if all && h.doesWithout(err) {
+			a.Warnings = append(a.Warnings, notErased(err))
+			continue
+		}
 		if err != nil {
-			return nil, inProfile(h.coded(err), p)
+			return nil, inProfile(h.unerased(err), p)
 		}
 		if gone {
 			a.Erased.Secrets = append(a.Erased.Secrets, ref.Kind)
@@ -89,28 +94,24 @@ func (h *Helper) Erase(ctx context.Context, r *EraseRequest) (*EraseAnswer, erro
 	return a, nil
 }
 
-func (h *Helper) eraseCredentials(ctx context.Context, p *Profile, r *EraseRequest) (int, error) {
-	entries, err := h.Cache.List(ctx)
-	if err != nil {
-		return 0, h.storage(err)
-	}
-	n := 0
+// eraseCredentials erases what it can reach. A store that may have more, as a
+// locked keyring may, is an error all the same.
+func (h *Helper) eraseCredentials(ctx context.Context, p *Profile, r *EraseRequest) (n int, err error) {
+	entries, hidden := h.Cache.List(ctx)
 	for _, e := range entries {
 		if e.Binding.Profile != p.Name || r.Fingerprint != "" && r.Fingerprint != e.Fingerprint {
 			continue
 		}
-		gone, err := h.eraseEntry(ctx, e, r)
-		if err != nil {
-			return n, h.storage(err)
-		}
+		gone, failed := h.eraseEntry(ctx, e, r)
 		if gone {
 			n++
 		}
+		err = errors.Join(err, failed)
 	}
 	if r.Fingerprint == "" { // also those whose entry is gone, or never was
-		err = h.Cache.RemoveToolFiles(p.Name)
+		err = errors.Join(err, h.Cache.RemoveToolFiles(p.Name))
 	}
-	return n, h.storage(err)
+	return n, h.storage(cmp.Or(hidden, err))
 }
 
 // eraseEntry drops one credential and the file that tools were given. That a
@@ -167,18 +168,24 @@ func (h *Helper) eraseSecret(ctx context.Context, ref SecretRef) (bool, error) {
 	return true, h.storage(lock.Delete(ctx))
 }
 
-// List names what is in the cache, without secrets.
+// List names what is in the cache, without secrets. If a store cannot be looked
+// into it names what is in the others, and says so; nothing to name is that
+// store's error.
 func (h *Helper) List(ctx context.Context) (*ListAnswer, error) {
 	ctx, cancel := context.WithTimeout(ctx, otherTimeout)
 	defer cancel()
 	if h.Config.err != nil {
 		return nil, h.Config.err
 	}
+	a := &ListAnswer{Version: Version, Entries: []ListEntry{}}
 	entries, err := h.Cache.List(ctx)
 	if err != nil {
-		return nil, h.coded(h.storage(err))
+		if e := h.coded(h.storage(err)); len(entries) > 0 {
+			a.Warnings = []Warning{{string(e.Code), e.Message}}
+		} else {
+			return nil, e
+		}
 	}
-	a := &ListAnswer{Version: Version, Entries: []ListEntry{}}
 	for _, e := range entries {
 		a.Entries = append(a.Entries, ListEntry{
 			Profile:     e.Binding.Profile,

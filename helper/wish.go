@@ -32,6 +32,7 @@ type givenSecret struct {
 	value secret.Secret
 	keep  bool   // in the keyring, once it worked
 	kept  string // where it was kept
+	why   error  // why not, though it should have been
 }
 
 // clockSlack is added to the lifetime that is asked for: a credential is some
@@ -66,7 +67,8 @@ func (h *Helper) newWish(r *GetRequest) (*wish, error) {
 	w.identity = p.Identity
 	if w.identity == "" {
 		if w.identity, err = h.Identities.Get(p.Name); err != nil {
-			return nil, inProfile(h.storage(err), p)
+			e := h.coded(h.storage(err))
+			return nil, inProfile(e.WithHint("set HOME or XDG_STATE_HOME to a directory of yours, or \"identity\" in the profile"), p)
 		}
 	}
 	w.binding = w.makeBinding()

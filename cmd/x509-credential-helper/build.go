@@ -1,12 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/user"
 	"path/filepath"
 	"runtime"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/x509-credential-helper/x509-credential-helper/backends/myproxy"
@@ -43,30 +47,53 @@ func (p *process) newHelper(verb string) *helper.Helper {
 }
 
 func (p *process) newCache(config *helper.Config, home string) *cache.Cache {
+	store := config.Store
+	locks := sync.OnceValues(func() (string, error) { return runtimeDir(store, p.getenv, home) })
+	keyring := cache.NewKeyring(cache.KeyringOptions{UID: os.Getuid(), Deadline: p.keyringDeadline})
 	return cache.New(cache.Options{
-		Credentials: config.Store.Credentials,
-		Passphrases: config.Store.Passphrases,
+		Credentials: store.Credentials,
+		Passphrases: store.Passphrases,
 		CacheDir:    func() (string, error) { return cacheDir(p.getenv, home) },
-		RuntimeDir:  func() (string, error) { return safefile.RuntimeDir(config.Store.RuntimeDir, p.getenv) },
-		Keys:        cache.NewKeyring(cache.KeyringOptions{UID: os.Getuid(), Deadline: p.keyringDeadline}),
+		RuntimeDir:  locks,
+		Keys:        cache.TakeTurns(keyring, locks),
+		Kernel:      cache.NewKernelKeyring(cache.KernelOptions{Service: p.kernelService}),
+		KeyTTL:      store.KeyTTL,
 		Clock:       time.Now,
 	})
 }
 
+// runtimeDir is where locks and plain files are. The store "file" is for
+// machines that have no better place than an ordinary directory, so there every
+// one of them will do; a runtime_dir that somebody has configured is such a
+// place.
+func runtimeDir(store helper.StoreConfig, getenv func(string) string, home string) (string, error) {
+	if store.Credentials != cache.File {
+		return safefile.RuntimeDir(store.RuntimeDir, getenv)
+	}
+	return safefile.FileDir(cmp.Or(store.FileDir, store.RuntimeDir), getenv, home)
+}
+
 // home is the user's home directory, or "" if there is none: containers run
-// with uids that nobody knows.
+// with uids that nobody knows, daemons with a home that is no directory, and su
+// leaves us that of somebody else, which we may not enter.
 func (p *process) home() string {
 	variable := "HOME"
 	if runtime.GOOS == "windows" {
 		variable = "USERPROFILE"
 	}
-	if dir := p.getenv(variable); dir != "" {
-		return dir
+	dir := p.getenv(variable)
+	if dir == "" {
+		u, err := user.Current()
+		if err != nil {
+			return ""
+		}
+		dir = u.HomeDir
 	}
-	if u, err := user.Current(); err == nil {
-		return u.HomeDir
+	_, err := os.Stat(dir + "/.")
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOTDIR) {
+		return ""
 	}
-	return ""
+	return dir
 }
 
 // cacheDir is where the XDG base directories, or the system's own rules, put

@@ -63,7 +63,8 @@ func newGrid(t *testing.T) *grid {
 		t.Fatal(err)
 	}
 	w := &world{t: t, dir: dir, program: program}
-	w.env = append(slices.Clone(k.Env), raceExit, "X509_CREDENTIAL_HELPER_CONFIG="+w.path("config.toml"), lab.LeakCheck(t))
+	w.env = append(slices.Clone(k.Env), raceExit, "X509_CREDENTIAL_HELPER_CONFIG="+w.path("config.toml"),
+		kernelVar+"="+kernelName(t), lab.LeakCheck(t))
 	return &grid{world: w, keyring: k}
 }
 

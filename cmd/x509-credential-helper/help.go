@@ -135,7 +135,11 @@ Fields of the request: profile, url, secret. Nothing is tried; login does that.`
 			`  echo '{"what":["all"]}' | `+name+` erase
 
 Fields of the request: profile, url, what ("credential", "passphrase", "all"),
-fingerprint, and reason ("rejected") if a server refused that credential.`),
+fingerprint, and reason ("rejected") if a server refused that credential.
+
+  `+name+` erase --all
+
+forgets everything of all profiles, and reads no request.`),
 		verb("list", "what is in the cache, without secrets", "  "+name+" list < /dev/null"),
 		verb("capabilities", "what this helper can do",
 			"  "+name+" capabilities\n\nIt needs no configuration, no keyring and no network."),

@@ -104,6 +104,7 @@ func TestNoKeyring(t *testing.T) {
 // TestSilentKeyring: a bus whose keyring never answers is given up after the
 // guard's three seconds, not at the end of the request's thirty.
 func TestSilentKeyring(t *testing.T) {
+	t.Parallel()
 	k := lab.StartKeyring(t)
 	w := keyringWorld(t, k)
 	k.Freeze()

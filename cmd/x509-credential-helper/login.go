@@ -31,8 +31,9 @@ func (p *process) loginCommand() *cli.Command {
 			&cli.BoolFlag{Name: "passphrase-stdin", Usage: "take the first line of standard input instead of asking"},
 		},
 		Description: `The pass phrase is asked for on the terminal and tried with the server at once;
-one that the server refuses replaces nothing. With store.passphrases = "none" in
-the configuration it is not kept: then only the proxy is.
+one that the server refuses replaces nothing. Where there is no keyring, or with
+store.passphrases = "none" in the configuration, it is not kept: then only the
+proxy is. A keyring that is locked has to be unlocked first.
 
 Without PROFILE it is that of X509_CREDENTIAL_PROFILE, else default_profile.`,
 		Action: func(c *cli.Context) error {
@@ -108,14 +109,23 @@ func (p *process) passphraseLine(ctx context.Context) (secret.Secret, error) {
 
 // welcome says what was got and what is kept.
 func (p *process) welcome(a *helper.LoginAnswer) error {
-	kept := "the pass phrase is not kept, so the next proxy needs another login"
-	if a.Kept != "" {
+	kept := "the pass phrase is not kept"
+	switch {
+	case a.Kept != "":
 		kept = "the pass phrase is kept in the " + a.Kept
+	case a.Why != nil:
+		kept += " (" + a.Why.Message + "), so the next proxy needs another login"
+	default:
+		kept += ", so the next proxy needs another login"
 	}
-	if a.Get.StoredIn == string(cache.None) {
-		kept += ";\nthe proxy is not kept either (store.credentials = \"none\")"
+	switch {
+	case a.Get.StoredIn != string(cache.None):
+	case a.Kept != "":
+		kept += ";\nthe proxy is not kept"
+	default:
+		kept += ";\nthe proxy is not kept either"
 	}
 	c := a.Get.Credential
-	_, err := fmt.Fprintf(p.stdout, "%s: a proxy of %s for %s;\n%s\n", a.Get.Profile, c.Identity, span(c.ExpiresIn), kept)
+	_, err := fmt.Fprintf(p.stdout, "%s: a proxy of %s for %s;\n%s\n", a.Get.Profile, c.Identity, helper.Span(c.ExpiresIn), kept)
 	return err
 }

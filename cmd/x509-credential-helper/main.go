@@ -34,6 +34,10 @@ type process struct {
 	// keyringDeadline is how long the keyring may take; 0 is its guard's own.
 	// On a busy machine tests are more patient than people.
 	keyringDeadline time.Duration
+	// kernelService names our keys in the kernel's keyring; "" is the name that
+	// they have in earnest. The keyring is that of the user, whatever HOME says,
+	// so tests have names of their own.
+	kernelService string
 }
 
 // newProcess notes how we were started, then closes the doors.
@@ -52,20 +56,24 @@ func newProcess() *process {
 	return p
 }
 
-// run does what the arguments say and returns the exit status.
+// run does what the arguments say and returns the exit status. Signals are not
+// given back at the end: the process ends, and threads would wait for each other.
 func (p *process) run() int {
-	ctx, stop := p.context()
-	defer stop()
-	if len(p.args) > 0 && helper.IsVerb(p.args[0]) {
-		return p.serve(ctx, p.args[0])
+	switch {
+	case len(p.args) == 0 || !helper.IsVerb(p.args[0]):
+		return p.command(p.context())
+	case p.args[0] == "capabilities":
+		// It waits for nothing, and listening to signals costs three threads,
+		// a tenth of its time.
+		return p.serve(context.Background(), p.args[0])
 	}
-	return p.command(ctx)
+	return p.serve(p.context(), p.args[0])
 }
 
 // context ends with the first signal that asks us to end. Signals that we were
 // started to ignore, as nohup(1) does and shells do for background jobs, stay
 // ignored, also for a tool that we become.
-func (p *process) context() (context.Context, context.CancelFunc) {
+func (p *process) context() context.Context {
 	var wanted []os.Signal
 	for _, s := range endSignals {
 		if !signal.Ignored(s) {
@@ -73,9 +81,10 @@ func (p *process) context() (context.Context, context.CancelFunc) {
 		}
 	}
 	if len(wanted) == 0 { // NotifyContext would take none for all
-		return context.WithCancel(context.Background())
+		return context.Background()
 	}
-	return signal.NotifyContext(context.Background(), wanted...)
+	ctx, _ := signal.NotifyContext(context.Background(), wanted...)
+	return ctx
 }
 
 // getenv reads the environment of the start.

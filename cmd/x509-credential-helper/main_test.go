@@ -2,12 +2,19 @@ package main
 
 import (
 	"bytes"
+	"cmp"
+	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"flag"
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +22,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/x509-credential-helper/x509-credential-helper/cache"
 	"github.com/x509-credential-helper/x509-credential-helper/internal/sandbox"
 )
 
@@ -22,21 +30,43 @@ import (
 // binary, when it runs as the program, looks at it.
 const panicVar = "X509CH_TEST_PANIC"
 
-// hastyVar gives the keyring the three seconds that it has in earnest, instead
-// of the patience that tests need on a busy machine.
+// hastyVar gives the keyring the three seconds that it has in earnest, or the
+// time that it names, instead of the patience that tests need on a busy machine.
 const hastyVar = "X509CH_TEST_HASTY"
 
+// kernelVar names our keys in the kernel's keyring, which all worlds of a user
+// share.
+const kernelVar = "X509CH_TEST_KERNEL"
+
 func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) != name {
+		hearSignals()
+		_ = flag.Set("test.parallel", strconv.Itoa(2*runtime.NumCPU())) // the parallel ones mostly wait
+	}
 	testscript.Main(m, map[string]func(){name: func() {
 		p := newProcess()
-		if os.Getenv(hastyVar) == "" {
+		switch hasty := os.Getenv(hastyVar); hasty {
+		case "":
 			p.keyringDeadline = patience
+		default:
+			p.keyringDeadline, _ = time.ParseDuration(hasty) // 0 is the guard's own
 		}
+		p.kernelService = cmp.Or(os.Getenv(kernelVar), "x509-credential-helper-test")
 		if os.Getenv(panicVar) != "" {
 			p.before = func() { var nothing *process; nothing.args = nil }
 		}
 		os.Exit(p.run())
 	}})
+}
+
+// hearSignals makes us ignore no signal: the tests of a shell's background job
+// ignore Ctrl-C, and so would every program that they start.
+func hearSignals() {
+	for _, s := range endSignals {
+		if signal.Ignored(s) {
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
+	}
 }
 
 // raceExit keeps a program with the race detector from sleeping for a second
@@ -47,10 +77,14 @@ const raceExit = "GORACE=atexit_sleep_ms=10"
 const patience = 30 * time.Second
 
 // jane is the user of every sandbox here. Her pass phrase is looked for in
-// everything that is printed or written: see TestKeepOut.
-const (
-	jane       = "jane"
-	passphrase = "canary 4711 pass phrase"
+// everything that is printed or written: see TestKeepOut. It is another one in
+// each run, so that what an earlier one left is not taken for this one's, and
+// nothing can know it beforehand.
+const jane = "jane"
+
+var (
+	canary     = rand.Text()[:16]
+	passphrase = "canary " + canary + " pass phrase"
 )
 
 // sandboxKeys are shared by all sandboxes: making them is most of their cost.
@@ -69,6 +103,7 @@ type world struct {
 const (
 	inMemory  = "credentials = \"runtime\"\npassphrases = \"none\"\n"
 	inKeyring = "credentials = \"keyring\"\npassphrases = \"keyring\"\n"
+	wherever  = "" // the defaults: credentials where it is possible, pass phrases in a keyring
 )
 
 // newWorld makes a world with a running server and one profile, "lab". env is
@@ -86,11 +121,26 @@ func newWorld(t testing.TB, store string, env ...string) *world {
 	w.env = append([]string{
 		raceExit,
 		"HOME=" + w.dir, "PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8",
-		"X509_CREDENTIAL_HELPER_CONFIG=" + w.path("config.toml"),
+		"X509_CREDENTIAL_HELPER_CONFIG=" + w.path("config.toml"), kernelVar + "=" + kernelName(t),
 	}, env...)
 	w.server = startSandbox(t, w.path("sandbox"))
 	w.configure(store)
 	return w
+}
+
+// kernelName is a name for the keys of one world, which are gone at its end.
+func kernelName(t testing.TB) string {
+	service := "x509-credential-helper-test-" + rand.Text()
+	t.Cleanup(func() {
+		keys := cache.NewKernelKeyring(cache.KernelOptions{Service: service})
+		if keys == nil {
+			return
+		}
+		if err := keys.DeleteAll(context.Background()); err != nil && !errors.Is(err, cache.ErrUnavailable) {
+			t.Errorf("keys of a test stay in the kernel: %v", err)
+		}
+	})
+	return service
 }
 
 func startSandbox(t testing.TB, dir string) *sandbox.Sandbox {
@@ -165,7 +215,12 @@ func (w *world) start(cmd *exec.Cmd) *call {
 
 func (c *call) wait() result {
 	c.w.t.Helper()
-	timer := time.AfterFunc(patience, func() { _ = c.cmd.Process.Kill() })
+	return c.within(patience)
+}
+
+func (c *call) within(limit time.Duration) result {
+	c.w.t.Helper()
+	timer := time.AfterFunc(limit, func() { _ = c.cmd.Process.Kill() })
 	defer timer.Stop()
 	err := c.cmd.Wait()
 	var exit *exec.ExitError

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -23,7 +24,7 @@ func TestScripts(t *testing.T) {
 		UpdateScripts: os.Getenv("UPDATE_GOLDEN") != "",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"connections": scriptConnections, "exits": scriptExits, "onejson": scriptOneJSON,
-			"proxies": scriptProxies, "schema": scriptSchema,
+			"proxies": scriptProxies, "schema": scriptSchema, "store": scriptStore,
 		},
 		Setup: func(e *testscript.Env) error {
 			w := &world{t: t, dir: e.WorkDir}
@@ -31,6 +32,8 @@ func TestScripts(t *testing.T) {
 			w.configure(inMemory)
 			e.Values[worldKey{}] = w
 			e.Defer(w.server.Close)
+			e.Setenv(kernelVar, kernelName(t))
+			e.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent/bus") // not that of whoever runs this
 			e.Setenv("LANG", "C.UTF-8")
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("X509_CREDENTIAL_HELPER_CONFIG", w.path("config.toml"))
@@ -83,4 +86,12 @@ func scriptOneJSON(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) > 0 && code != args[0] {
 		ts.Fatalf("the answer is %q, expected %q", code, args[0])
 	}
+}
+
+// scriptStore writes the configuration anew, with this table [store].
+func scriptStore(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("usage: store [LINE]...")
+	}
+	ts.Value(worldKey{}).(*world).configure(strings.Join(args, "\n") + "\n")
 }

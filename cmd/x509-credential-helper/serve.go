@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"os"
+	"slices"
 
 	"github.com/x509-credential-helper/x509-credential-helper/helper"
 	"github.com/x509-credential-helper/x509-credential-helper/internal/safego"
@@ -16,11 +17,16 @@ func (p *process) serve(ctx context.Context, verb string) int {
 	status := helper.CodeInternal.ExitStatus()
 	err := safego.Call(func() error {
 		p.before()
-		if len(p.args) > 1 {
+		all := eraseAll(p.args)
+		if len(p.args) > 1 && !all {
 			return helper.Errorf(helper.CodeInvalidRequest, "nothing may follow %q: the request is JSON on standard input", verb).
 				WithHint("run: %s help %s", name, verb)
 		}
 		h := p.newHelper(verb)
+		if all {
+			status = h.ServeEraseAll(ctx, out)
+			return nil
+		}
 		h.StdinIsTerminal = term.IsTerminal(p.stdin)
 		status = h.Serve(ctx, verb, p.stdin, out)
 		return nil
@@ -30,6 +36,10 @@ func (p *process) serve(ctx context.Context, verb string) int {
 	}
 	return p.answer(helper.AsError(err))
 }
+
+// eraseAll knows the only words that may follow a verb: they are for an epilog
+// script, which has no request to write.
+func eraseAll(args []string) bool { return slices.Equal(args, []string{"erase", "--all"}) }
 
 // answer writes an error as the answer of a verb.
 func (p *process) answer(e *helper.Error) int {

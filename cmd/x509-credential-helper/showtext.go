@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/x509-credential-helper/x509-credential-helper/gsi"
+	"github.com/x509-credential-helper/x509-credential-helper/helper"
 )
 
 // page lays out what people read: labels on the left, text wrapped to the
@@ -102,15 +103,15 @@ func (p *page) timeLeft(s *shownProxy) string {
 	left := s.left(end)
 	switch s.state(s.begins, end) {
 	case stateExpired:
-		return p.paint(red, "expired "+span(-left)+" ago, at "+clock(end))
+		return p.paint(red, "expired "+helper.Span(-left)+" ago, at "+clock(end))
 	case stateNotYet:
-		return p.paint(red, "valid only in "+span(s.left(s.begins))+", from "+clock(s.begins)) + " until " + clock(end)
+		return p.paint(red, "valid only in "+helper.Span(s.left(s.begins))+", from "+clock(s.begins)) + " until " + clock(end)
 	}
 	color, life := green, int64(end.Sub(s.begins).Seconds())
 	if left*5 < life {
 		color = yellow
 	}
-	return p.paint(color, table{style: p.style}.bar(left, life)+" "+span(left)) + ", until " + clock(end)
+	return p.paint(color, table{style: p.style}.bar(left, life)+" "+helper.Span(left)) + ", until " + clock(end)
 }
 
 // firstEnd says which end it is, where that is not plain.
@@ -173,10 +174,10 @@ func (p *page) whereFrom(s *shownProxy) {
 // attributes is a block of its own for each attribute certificate.
 func (p *page) attributes(s *shownProxy, a shownAC) {
 	left := s.left(a.NotAfter)
-	when := p.paint(red, "expired "+span(-left)+" ago")
+	when := p.paint(red, "expired "+helper.Span(-left)+" ago")
 	switch s.state(a.NotBefore, a.NotAfter) {
 	case stateValid:
-		when = span(left) + " left, until " + clock(a.NotAfter)
+		when = helper.Span(left) + " left, until " + clock(a.NotAfter)
 	case stateNotYet:
 		when = p.paint(red, "valid only from "+clock(a.NotBefore)+" on")
 	}
@@ -232,11 +233,11 @@ func (p *page) lifeOf(s *shownProxy, depth int) string {
 	c := s.chain[depth]
 	switch s.state(c.NotBefore, c.NotAfter) {
 	case stateExpired:
-		return p.paint(red, "expired "+span(-s.left(c.NotAfter))+" ago")
+		return p.paint(red, "expired "+helper.Span(-s.left(c.NotAfter))+" ago")
 	case stateNotYet:
 		return p.paint(red, "valid only from "+clock(c.NotBefore)+" on")
 	}
-	return span(s.left(c.NotAfter)) + " left"
+	return helper.Span(s.left(c.NotAfter)) + " left"
 }
 
 // roleOf says what a certificate of the chain is.

@@ -15,7 +15,7 @@ import (
 func (p *process) statusCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "status",
-		Usage:     "show which proxies are there and how long they live",
+		Usage:     "show which proxies there are and how long they live",
 		ArgsUsage: "[PROFILE]",
 		Category:  forPeople,
 		Flags: []cli.Flag{
@@ -24,9 +24,9 @@ func (p *process) statusCommand() *cli.Command {
 			&cli.StringFlag{Name: "min-lifetime", Value: "5m", Usage: "with --check: the proxy must live at least `TIME` (default 5m)"},
 		},
 		Description: `Nothing is fetched. --check looks at PROFILE, else the profile of
-X509_CREDENTIAL_PROFILE, else default_profile, and exits with 0 if it has a proxy
-that lives long enough, with 1 if not; everything else means that this could not
-be found out.`,
+X509_CREDENTIAL_PROFILE, else default_profile, and exits with 0 if it has a
+proxy that lives long enough, with 1 if not; everything else means that this
+could not be found out.`,
 		Action: func(c *cli.Context) error {
 			if err := atMost(c, 1); err != nil {
 				return err
@@ -72,12 +72,15 @@ func (p *process) status(ctx context.Context, o statusOptions) error {
 		return nil
 	}
 	if len(answer.Profiles) == 0 {
-		p.complain("there is no profile in the configuration",
-			"write one into "+userConfig(p.getenv, p.home())+", or try: "+name+" sandbox")
+		where := "set HOME, or X509_CREDENTIAL_HELPER_CONFIG to the path of one"
+		if file := userConfig(p.getenv, p.home()); file != "" {
+			where = "write one into " + file
+		}
+		p.complain("there is no profile in the configuration", where+", or try: "+name+" sandbox")
 		return nil
 	}
 	t := table{style: p.style(), width: term.Width(p.stdout)}
-	_, err = p.stdout.WriteString(t.render(answer.Profiles))
+	_, err = p.stdout.WriteString(t.text(answer))
 	return err
 }
 
@@ -125,6 +128,9 @@ func checkStatus(a *helper.StatusAnswer, min time.Duration) error {
 		if s.State == helper.StateValid && time.Duration(s.ExpiresIn)*time.Second >= min {
 			return nil
 		}
+	}
+	if a.Incomplete != nil {
+		return a.Incomplete
 	}
 	return exitStatus(1)
 }

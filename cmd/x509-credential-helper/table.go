@@ -1,11 +1,11 @@
 package main
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/x509-credential-helper/x509-credential-helper/cache"
 	"github.com/x509-credential-helper/x509-credential-helper/helper"
 )
 
@@ -46,6 +46,17 @@ const (
 	gap        = "  "
 )
 
+// text is the whole answer.
+func (t table) text(a *helper.StatusAnswer) string {
+	profiles := slices.Clone(a.Profiles)
+	for i, s := range profiles {
+		if a.Incomplete != nil && s.Error != nil && s.Error.Message == a.Incomplete.Message {
+			profiles[i].Error = nil // it stands below, once for all
+		}
+	}
+	return t.render(profiles) + t.stores(a)
+}
+
 // render returns the text for the states of profiles.
 func (t table) render(profiles []helper.ProfileStatus) string {
 	rows := [][]string{header}
@@ -69,11 +80,49 @@ func (t table) render(profiles []helper.ProfileStatus) string {
 			}
 		}
 		if s.Error != nil {
-			b.WriteString(gap + s.Error.Message + "\n")
-			if s.Error.Hint != "" {
-				b.WriteString(gap + s.Error.Hint + "\n")
-			}
+			wrap(&b, gap, s.Error.Message, t.width)
+			hint(&b, s.Error.Hint)
 		}
+	}
+	return b.String()
+}
+
+// hint is not wrapped: a command in it can be copied only if it stays whole.
+func hint(b *strings.Builder, text string) {
+	if text != "" {
+		b.WriteString(gap + text + "\n")
+	}
+}
+
+// stores says which stores cannot be used and why, where that matters: those
+// before the one that is used instead, the keyring, which is wanted for pass
+// phrases, and what may have more proxies than are shown.
+func (t table) stores(a *helper.StatusAnswer) string {
+	var list []helper.StoreStatus
+	used, incomplete := false, a.Incomplete
+	for _, s := range a.Stores {
+		hides := a.Incomplete != nil && !s.Usable && strings.HasSuffix(a.Incomplete.Message, s.Reason)
+		if hides {
+			s.Hint, incomplete = a.Incomplete.Hint, nil
+		}
+		switch last := len(list) - 1; {
+		case s.Usable:
+			used = true
+		case used && !hides && s.Store != string(cache.Keyring):
+		case last >= 0 && list[last].Reason == s.Reason:
+			list[last].Store += ", " + s.Store
+		default:
+			list = append(list, s)
+		}
+	}
+	var b strings.Builder
+	for _, s := range list {
+		wrap(&b, "", s.Store+" not usable: "+s.Reason, t.width)
+		hint(&b, s.Hint)
+	}
+	if incomplete != nil {
+		wrap(&b, "", incomplete.Message, t.width)
+		hint(&b, incomplete.Hint)
 	}
 	return b.String()
 }
@@ -128,9 +177,9 @@ const barCells = 10
 func (t table) timeLeft(s helper.ProfileStatus) string {
 	switch s.State {
 	case helper.StateValid:
-		return t.bar(s.ExpiresIn, s.Lifetime) + " " + span(s.ExpiresIn)
+		return t.bar(s.ExpiresIn, s.Lifetime) + " " + helper.Span(s.ExpiresIn)
 	case helper.StateExpired:
-		return "expired " + span(-s.ExpiresIn) + " ago"
+		return "expired " + helper.Span(-s.ExpiresIn) + " ago"
 	case helper.StateNone:
 		return "no proxy"
 	}
@@ -168,29 +217,4 @@ func (t table) paint(cell string, s helper.ProfileStatus) string {
 		color = "33"
 	}
 	return "\x1b[" + color + "m" + cell + "\x1b[0m"
-}
-
-// span is a number of seconds as people say it: its two largest units, rounded.
-func span(seconds int64) string {
-	const minute, hour, day, year = 60, 3600, 86400, 365 * 86400
-	switch {
-	case seconds < minute:
-		return fmt.Sprintf("%d s", max(seconds, 0))
-	case seconds < hour:
-		return units(seconds, minute, "min", 1, "s")
-	case seconds < 2*day:
-		return units(seconds, hour, "h", minute, "min")
-	}
-	if seconds < 2*year {
-		return units(seconds, day, "d", hour, "h")
-	}
-	return units(seconds, year, "y", day, "d")
-}
-
-func units(seconds, big int64, bigName string, small int64, smallName string) string {
-	seconds = (seconds + small/2) / small * small
-	if rest := seconds % big / small; rest > 0 {
-		return fmt.Sprintf("%d %s %d %s", seconds/big, bigName, rest, smallName)
-	}
-	return fmt.Sprintf("%d %s", seconds/big, bigName)
 }

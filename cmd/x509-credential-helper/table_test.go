@@ -83,7 +83,7 @@ func TestSpan(t *testing.T) {
 		-1: "0 s", 0: "0 s", 59: "59 s", 60: "1 min", 61: "1 min 1 s", 3599: "59 min 59 s", 3600: "1 h",
 		43199: "12 h", 43021: "11 h 57 min", 172799: "48 h", 172800: "2 d", 180000: "2 d 2 h", 864000: "10 d", 63071999: "730 d", 63072000: "2 y", 315446400: "10 y 1 d",
 	} {
-		if got := span(seconds); got != want {
+		if got := helper.Span(seconds); got != want {
 			t.Errorf("%d: %q, expected %q", seconds, got, want)
 		}
 	}
@@ -108,6 +108,57 @@ func TestStyle(t *testing.T) {
 		p := &process{environ: tc.env, stdout: file}
 		if got := p.style(); got != tc.want {
 			t.Errorf("%q: %+v, expected %+v", tc.env, got, tc.want)
+		}
+	}
+}
+
+// TestTableStores: a store that cannot be used is worth a line only where it
+// makes a difference, and nothing is said twice.
+func TestTableStores(t *testing.T) {
+	keyring := helper.StoreStatus{Store: "keyring", Reason: "the keyring is locked", Hint: "unlock it and try again"}
+	kernel := helper.StoreStatus{Store: "kernel", Reason: "the kernel has none"}
+	good := func(s string) helper.StoreStatus { return helper.StoreStatus{Store: s, Usable: true} }
+	const keyringLine, kernelLine = "keyring not usable: the keyring is locked\n  unlock it and try again\n", "kernel not usable: the kernel has none\n"
+	locked := helper.Errorf(helper.CodeKeyringLocked, "the keyring is locked").WithHint("unlock it and try again")
+	unsafe := helper.Errorf(helper.CodeStorageError, "/x is not safe to use").WithHint("remove it")
+	foreign := func(s string) helper.StoreStatus {
+		return helper.StoreStatus{Store: s, Reason: unsafe.Message, Hint: unsafe.Hint}
+	}
+	tests := []struct {
+		name       string
+		stores     []helper.StoreStatus
+		incomplete *helper.Error
+		want       string
+	}{
+		{"all is well", []helper.StoreStatus{good("keyring"), good("kernel"), good("runtime")}, nil, ""},
+		{"nobody needs the second", []helper.StoreStatus{good("keyring"), kernel, good("runtime")}, nil, ""},
+		{"the second is used", []helper.StoreStatus{keyring, good("kernel"), good("runtime")}, nil, keyringLine},
+		{"the third is used", []helper.StoreStatus{keyring, kernel, good("runtime")}, nil, keyringLine + kernelLine},
+		{"wanted for pass phrases", []helper.StoreStatus{good("runtime"), keyring}, nil, keyringLine},
+		{"it may have more", []helper.StoreStatus{keyring, good("kernel")}, locked, keyringLine},
+		{"two for one reason", []helper.StoreStatus{foreign("keyring"), foreign("kernel"), good("runtime")}, nil, "keyring, kernel not usable: /x is not safe to use\n  remove it\n"},
+		{"the last may have more", []helper.StoreStatus{good("keyring"), foreign("runtime")}, unsafe, "runtime not usable: /x is not safe to use\n  remove it\n"},
+		{"no store has said why", []helper.StoreStatus{good("keyring")}, unsafe, "/x is not safe to use\n  remove it\n"},
+	}
+	for _, tc := range tests {
+		a := &helper.StatusAnswer{Stores: tc.stores, Incomplete: tc.incomplete, Profiles: states()}
+		if got := (table{}).stores(a); got != tc.want {
+			t.Errorf("%s: got %q", tc.name, got)
+		}
+	}
+	a := &helper.StatusAnswer{Stores: []helper.StoreStatus{keyring}, Incomplete: locked, Profiles: states()}
+	if text := (table{}).text(a); strings.Count(text, locked.Message) != 1 || a.Profiles[4].Error == nil {
+		t.Errorf("said twice, or dropped from the answer:\n%s", text)
+	}
+	const command = "unlock it with: gnome-keyring-daemon --unlock"
+	long := table{width: 30}.stores(&helper.StatusAnswer{Stores: []helper.StoreStatus{{Store: "keyring", Reason: "it is locked", Hint: command}}})
+	if !strings.Contains(long, command) {
+		t.Errorf("nobody can copy that:\n%s", long)
+	}
+	narrow := table{width: 30}.stores(&helper.StatusAnswer{Stores: []helper.StoreStatus{keyring}})
+	for _, line := range strings.Split(narrow, "\n") {
+		if len(line) > 30 {
+			t.Errorf("longer than the terminal is wide: %q", line)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/x509-credential-helper/x509-credential-helper/gsi"
+	"github.com/x509-credential-helper/x509-credential-helper/helper"
 )
 
 // trustHeader names the columns. The last one is long and moves below the
@@ -120,11 +121,11 @@ func leftText(notBefore, notAfter, now time.Time) string {
 	case notAfter.IsZero():
 		return none
 	case now.After(notAfter):
-		return "expired " + span(int64(now.Sub(notAfter).Seconds())) + " ago"
+		return "expired " + helper.Span(int64(now.Sub(notAfter).Seconds())) + " ago"
 	case now.Before(notBefore):
 		return "not yet valid"
 	}
-	return span(int64(notAfter.Sub(now).Seconds()))
+	return helper.Span(int64(notAfter.Sub(now).Seconds()))
 }
 
 // crlText is the state of the best revocation list of a CA.
