@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/x509-credential-helper/x509-credential-helper/internal/lab"
@@ -21,6 +22,8 @@ const (
 	nothing      = "true (start of a process)"
 	emptyGo      = "empty Go program"
 	warmGet      = "get, cached"
+	kernelGet    = "get, cached, key in the kernel's keyring"
+	crowdedGet   = "get, cached, one of 10,000 entries"
 	coldGet      = "get, fetched (RSA-2048)"
 	capabilities = "capabilities"
 	dockerGet    = "docker-credential-secretservice get"
@@ -40,6 +43,7 @@ type program struct {
 	argv  []string
 	stdin []byte
 	check func(stdout []byte) error // nil: success is enough
+	env   []string                  // on top of the world's
 }
 
 // world is one user's session: a keyring, a MyProxy server with that user's
@@ -48,6 +52,7 @@ type world struct {
 	t        *session
 	dir      string
 	env      []string
+	config   string // of our program
 	programs []program
 }
 
@@ -75,6 +80,9 @@ func newWorld(t *session, binary string) (*world, error) {
 		if err := w.addOurs(binary, server, keyring.Home); err != nil {
 			return nil, err
 		}
+		if err := w.addVariants(binary, keyring); err != nil {
+			return nil, err
+		}
 	}
 	if err := w.addPeers(server, proxy); err != nil {
 		return nil, err
@@ -99,11 +107,11 @@ func (w *world) addShow(binary string, first []byte) error {
 		if binary, err = filepath.Abs(binary); err != nil {
 			return err
 		}
-		w.programs = append(w.programs, program{showFile, []string{binary, "show", file}, nil, contains("/labvo")})
+		w.programs = append(w.programs, program{name: showFile, argv: []string{binary, "show", file}, check: contains("/labvo")})
 	}
 	w.programs = append(w.programs,
-		program{gridInfo, []string{"grid-proxy-info", "-file", file}, nil, contains("CN=Alice")},
-		program{vomsInfoAll, []string{"voms-proxy-info", "-all", "-file", file}, nil, contains("/labvo/Role=NULL")})
+		program{name: gridInfo, argv: []string{"grid-proxy-info", "-file", file}, check: contains("CN=Alice")},
+		program{name: vomsInfoAll, argv: []string{"voms-proxy-info", "-all", "-file", file}, check: contains("/labvo/Role=NULL")})
 	return nil
 }
 
@@ -128,7 +136,7 @@ func (w *world) addOurs(binary string, server *lab.MyProxy, home string) error {
 	if err != nil {
 		return err
 	}
-	config := fmt.Sprintf(`default_profile = "bench"
+	w.config = fmt.Sprintf(`default_profile = "bench"
 
 [profile.bench]
 backend  = "myproxy"
@@ -140,7 +148,7 @@ ca_dir   = %q
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return err
 	}
-	if _, err := write(folder, "config.toml", []byte(config)); err != nil {
+	if _, err := write(folder, "config.toml", []byte(w.config)); err != nil {
 		return err
 	}
 	store := fmt.Sprintf(`{"profile":"bench","secret":{"kind":"passphrase","value":%q}}`, passphrase)
@@ -210,11 +218,11 @@ func (w *world) addPeers(server *lab.MyProxy, proxy []byte) error {
 		}
 	}
 	w.programs = append(w.programs,
-		program{dockerGet, []string{"docker-credential-secretservice", "get"}, []byte("https://example.org"), contains("BEGIN CERTIFICATE")},
-		program{secretLookup, []string{"secret-tool", "lookup", "service", "bench"}, nil, contains("BEGIN CERTIFICATE")},
-		program{vomsInfo, []string{"voms-proxy-info", "-file", file, "-timeleft"}, nil, nil},
-		program{myproxyLogon, []string{"myproxy-logon", "-s", host, "-p", port, "-l", "alice", "-S", "-q",
-			"-o", filepath.Join(w.dir, "logon.pem")}, []byte(passphrase + "\n"), nil})
+		program{name: dockerGet, argv: []string{"docker-credential-secretservice", "get"}, stdin: []byte("https://example.org"), check: contains("BEGIN CERTIFICATE")},
+		program{name: secretLookup, argv: []string{"secret-tool", "lookup", "service", "bench"}, check: contains("BEGIN CERTIFICATE")},
+		program{name: vomsInfo, argv: []string{"voms-proxy-info", "-file", file, "-timeleft"}},
+		program{name: myproxyLogon, argv: []string{"myproxy-logon", "-s", host, "-p", port, "-l", "alice", "-S", "-q",
+			"-o", filepath.Join(w.dir, "logon.pem")}, stdin: []byte(passphrase + "\n")})
 	return nil
 }
 
@@ -261,7 +269,7 @@ func (w *world) time(p program) (time.Duration, error) {
 	}
 	defer stderr.Close()
 	cmd := exec.Command(p.argv[0], p.argv[1:]...)
-	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = w.env, stdin, stdout, stderr
+	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = slices.Concat(w.env, p.env), stdin, stdout, stderr
 	begin := time.Now()
 	err = cmd.Run()
 	took := time.Since(begin)
