@@ -25,7 +25,7 @@ import (
 func (p *process) newHelper(verb string) *helper.Helper {
 	home := p.home()
 	backends := map[string]helper.Backend{
-		myproxy.Name: myproxy.New(myproxy.Options{Getenv: p.getenv, Home: home, Clock: time.Now}),
+		myproxy.Name: myproxy.New(myproxy.Options{Getenv: p.getenv, Home: home, Clock: time.Now, IOTimeout: p.serverDeadline}),
 	}
 	config := &helper.Config{}
 	if verb != "capabilities" {

@@ -80,11 +80,12 @@ func TestThousand(t *testing.T) {
 	g.storeConfig(`credentials = "runtime"`)
 	g.store(passphrase)
 	n := herd(1000)
+	g.env = append(g.env, patientVar+"=3m")
 	const request = `{"timeout":180}`
 	together := func(rewrite func(byte, [][]byte) (byte, [][]byte)) map[string]int {
 		g.server.SetFaults(sandbox.Faults{Rewrite: func(count byte, certificates [][]byte) (byte, [][]byte) {
 			begin, most := time.Now(), 0
-			for most < n-1 && time.Since(begin) < 25*time.Second { // the client gives up after 30
+			for most < n-1 && time.Since(begin) < crowdPatience/2 {
 				most = max(most, g.waiters())
 				time.Sleep(20 * time.Millisecond)
 			}

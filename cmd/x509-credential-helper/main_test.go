@@ -34,6 +34,10 @@ const panicVar = "X509CH_TEST_PANIC"
 // time that it names, instead of the patience that tests need on a busy machine.
 const hastyVar = "X509CH_TEST_HASTY"
 
+// patientVar gives servers the time that it names for each message, instead of
+// the thirty seconds that they have in earnest.
+const patientVar = "X509CH_TEST_PATIENT"
+
 // kernelVar names our keys in the kernel's keyring, which all worlds of a user
 // share.
 const kernelVar = "X509CH_TEST_KERNEL"
@@ -51,6 +55,7 @@ func TestMain(m *testing.M) {
 		default:
 			p.keyringDeadline, _ = time.ParseDuration(hasty) // 0 is the guard's own
 		}
+		p.serverDeadline, _ = time.ParseDuration(os.Getenv(patientVar)) // 0 is the client's own
 		p.kernelService = cmp.Or(os.Getenv(kernelVar), "x509-credential-helper-test")
 		if os.Getenv(panicVar) != "" {
 			p.before = func() { var nothing *process; nothing.args = nil }
