@@ -45,9 +45,13 @@ func bench(t *session, binary string, rounds int, out string) error {
 			return err
 		}
 		report.size = info.Size()
+		if report.herds, err = measureHerds(t, binary); err != nil {
+			return err
+		}
 	}
 	fmt.Print(report.table())
 	fmt.Print(report.verdicts())
+	fmt.Print(herdTable(report.herds))
 	if out == "" {
 		return nil
 	}

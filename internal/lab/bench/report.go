@@ -42,6 +42,7 @@ type report struct {
 	results  map[string][]time.Duration
 	versions []string
 	size     int64 // of our program, 0: not measured
+	herds    []herd
 }
 
 func (r *report) table() string {
@@ -96,7 +97,11 @@ hold the same proxy; `+"`FILE`"+` is a proxy of a proxy with VOMS attributes.
 
 Measured with %s on %d cores, load %s; %s.
 
-%s%s
+%s%s%s
+A thousand processes are measured with the embedded server, which can be told to be slow. Each of them reads the data key from the
+keyring, which serves one after the other: that is what the store `+"`keyring`"+` costs there. With `+"`key_ttl`"+` most find it in the
+kernel.
+
 Generating the RSA key is nearly the whole cost of a fetched credential and varies by a factor of ten
 from one run to the next, which is why medians are shown.
 
@@ -112,7 +117,7 @@ a tenth of its time is listening to signals,
 for which package os/signal starts three threads; `+"`capabilities`"+` does without. Not worth their code,
 measured: a larger first stack, no garbage collector, help without text/template, less inlining.
 An entry is opened by its name, so others beside it cost nothing.
-`, "`make bench`", r.rounds, runtime.Version(), runtime.NumCPU(), load(), strings.Join(r.versions, ", "), r.table(), r.verdicts())
+`, "`make bench`", r.rounds, runtime.Version(), runtime.NumCPU(), load(), strings.Join(r.versions, ", "), r.table(), r.verdicts(), herdTable(r.herds))
 }
 
 // quantile needs a sample; without one it is 0.
