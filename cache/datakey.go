@@ -42,8 +42,9 @@ type keeper struct {
 	timed   TimedStore // is keys if that forgets by itself
 	copies  TimedStore // has a copy for a while, or nil
 
-	mu  sync.Mutex
-	key *dataKey
+	mu     sync.Mutex
+	key    *dataKey
+	copied bool // key is what was in copies
 }
 
 // get returns the key to read with: the remembered one, the kernel's copy or
@@ -56,13 +57,13 @@ func (k *keeper) get(ctx context.Context) (*dataKey, error) {
 	if k.copies == nil {
 		return k.remember(k.read(ctx))
 	}
-	if key, err := readKey(ctx, k.copies, copyAccount); err == nil || isUnsafe(err) {
+	if key, err := k.readCopy(ctx); err == nil || isUnsafe(err) {
 		return k.remember(key, err)
 	}
 	var key *dataKey
 	err := inTurn(ctx, k.keys, func(ctx context.Context, waited bool) (err error) {
 		if waited {
-			if key, err = readKey(ctx, k.copies, copyAccount); err == nil || isUnsafe(err) {
+			if key, err = k.readCopy(ctx); err == nil || isUnsafe(err) {
 				return err
 			}
 		}
@@ -191,7 +192,34 @@ func (k *keeper) remember(key *dataKey, err error) (*dataKey, error) {
 func (k *keeper) forget() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.key = nil
+	k.key, k.copied = nil, false
+}
+
+// readCopy reads the kernel's copy, and marks what is remembered next as one.
+func (k *keeper) readCopy(ctx context.Context) (*dataKey, error) {
+	key, err := readKey(ctx, k.copies, copyAccount)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.copied = err == nil
+	return key, err
+}
+
+// outlived says that the remembered key was a copy which is gone or another one
+// since, and forgets it. A thousand who wait for one entry may all have read the
+// copy of a key that was replaced; whoever kept the entry has removed it.
+func (k *keeper) outlived(ctx context.Context) bool {
+	k.mu.Lock()
+	old, copied := k.key, k.copied
+	k.mu.Unlock()
+	if !copied {
+		return false
+	}
+	now, err := readKey(ctx, k.copies, copyAccount)
+	if err == nil && now.kid == old.kid {
+		return false
+	}
+	k.forget()
+	return true
 }
 
 func randomKey() (*dataKey, error) {

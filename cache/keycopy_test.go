@@ -317,3 +317,25 @@ func TestEraseAllReally(t *testing.T) {
 		t.Errorf("left: %v, %v", left, err)
 	}
 }
+
+// TestCopyOutlived: a process that has read the copy of a key which was replaced
+// finds the entry that another one has kept since under the key that counts.
+func TestCopyOutlived(t *testing.T) {
+	w := newWorld(t, Keyring, Keyring)
+	w.ttl = time.Hour
+	w.reopen(Keyring, Keyring)
+	b := binding("a")
+	_, err := w.Put(t.Context(), entry(t, binding("old"), time.Hour))
+	must(t, err)
+	_, _ = New(w.options(Keyring, Keyring)).Get(t.Context(), b) // makes the copy
+	must(t, w.keys.DeleteAll(t.Context()))
+	waiting := New(w.options(Keyring, Keyring))
+	if _, err := waiting.Get(t.Context(), b); !errors.Is(err, ErrNotFound) {
+		t.Fatal(err)
+	}
+	_, err = New(w.options(Keyring, Keyring)).Put(t.Context(), entry(t, b, time.Hour))
+	must(t, err)
+	if _, err := waiting.Get(t.Context(), b); err != nil {
+		t.Errorf("who waited: %v", err)
+	}
+}

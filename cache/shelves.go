@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"github.com/x509-credential-helper/x509-credential-helper/internal/safefile"
@@ -100,6 +101,14 @@ func (s *shelf) ends(ctx context.Context, err error) bool {
 // lookup returns the entry of a binding. What is damaged or expired is
 // ErrNotFound, what is absent fs.ErrNotExist.
 func (s *shelf) lookup(ctx context.Context, b Binding, now time.Time) (*Entry, error) {
+	e, err := s.lookupOnce(ctx, b, now)
+	if errors.Is(err, fs.ErrNotExist) && s.keeper != nil && s.keeper.outlived(ctx) {
+		return s.lookupOnce(ctx, b, now)
+	}
+	return e, err
+}
+
+func (s *shelf) lookupOnce(ctx context.Context, b Binding, now time.Time) (*Entry, error) {
 	d, err := s.open(ctx)
 	if err != nil {
 		return nil, err

@@ -204,7 +204,7 @@ func TestHasteInTurn(t *testing.T) {
 }
 
 // TestWithoutTurn: nobody waits for ever for a process that was stopped with
-// its turn, for a user at a prompt, or where there are no locks; and a
+// its turn, for a user at a prompt, where others wait for it, or where there are no locks; and a
 // caller's deadline is its own.
 func TestWithoutTurn(t *testing.T) {
 	keys := &slowKeys{Memory: NewMemory(), serve: func(context.Context) error { return nil }}
@@ -223,6 +223,9 @@ func TestWithoutTurn(t *testing.T) {
 		k.patience = time.Hour
 		if err := get(AllowPrompt(t.Context()), k); err != nil {
 			t.Errorf("with prompts: %v", err)
+		}
+		if err := get(Ahead(t.Context()), k); err != nil {
+			t.Errorf("ahead of others: %v", err)
 		}
 		short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()

@@ -55,6 +55,7 @@ func (h *Helper) fetch(ctx context.Context, w *wish) (*GetAnswer, error) {
 		return nil, h.storage(err)
 	}
 	defer lock.Close()
+	ctx = cache.Ahead(ctx) // the others wait for us
 	if entry, err := h.lookAgain(ctx, w, lock); err != nil || entry != nil {
 		if err != nil {
 			return nil, err

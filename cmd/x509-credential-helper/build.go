@@ -25,7 +25,8 @@ import (
 func (p *process) newHelper(verb string) *helper.Helper {
 	home := p.home()
 	backends := map[string]helper.Backend{
-		myproxy.Name: myproxy.New(myproxy.Options{Getenv: p.getenv, Home: home, Clock: time.Now, IOTimeout: p.serverDeadline}),
+		myproxy.Name: myproxy.New(myproxy.Options{Getenv: p.getenv, Home: home, Clock: time.Now,
+			DialTimeout: p.serverDeadline, IOTimeout: p.serverDeadline}),
 	}
 	config := &helper.Config{}
 	if verb != "capabilities" {

@@ -34,8 +34,8 @@ type process struct {
 	// keyringDeadline is how long the keyring may take; 0 is its guard's own.
 	// On a busy machine tests are more patient than people.
 	keyringDeadline time.Duration
-	// serverDeadline is how long a server may take for a message; 0 is the
-	// client's own.
+	// serverDeadline is how long a server may take to be connected to, and for
+	// a message; 0 is the client's own.
 	serverDeadline time.Duration
 	// kernelService names our keys in the kernel's keyring; "" is the name that
 	// they have in earnest. The keyring is that of the user, whatever HOME says,

@@ -34,8 +34,9 @@ const panicVar = "X509CH_TEST_PANIC"
 // time that it names, instead of the patience that tests need on a busy machine.
 const hastyVar = "X509CH_TEST_HASTY"
 
-// patientVar gives servers the time that it names for each message, instead of
-// the thirty seconds that they have in earnest.
+// patientVar gives servers the time that it names for a connection and for each
+// message, instead of the ten and thirty seconds that they have in earnest: that
+// is not enough while a thousand processes start.
 const patientVar = "X509CH_TEST_PATIENT"
 
 // kernelVar names our keys in the kernel's keyring, which all worlds of a user
