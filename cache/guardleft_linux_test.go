@@ -47,13 +47,13 @@ func TestNothingLeft(t *testing.T) {
 	}
 	f.Behave(fakesecret.Behaviour{At: fakesecret.Hang("Locked")}) // a call that can be called off
 	short := NewKeyring(KeyringOptions{UID: os.Getuid(), Deadline: 50 * time.Millisecond})
-	t.Cleanup(func() { ofProcess.until = time.Time{} })
+	t.Cleanup(halfAMinuteLater)
 	if _, err := short.Get(t.Context(), "test:a"); !errors.Is(err, ErrTimeout) {
 		t.Error(err)
 	}
 	waitUntil(t, func() bool { return len(ours(1)) == 0 })
 
-	ofProcess.until = time.Time{} // half a minute later
+	halfAMinuteLater()
 	f.Behave(fakesecret.Behaviour{At: fakesecret.Hang("SearchItems")})
 	if _, err := short.Get(t.Context(), "test:a"); !errors.Is(err, ErrTimeout) {
 		t.Error(err)
@@ -71,6 +71,13 @@ func TestNothingLeft(t *testing.T) {
 	if got := os.Getenv(busVariable); got != f.address {
 		t.Errorf("the variable is %q now", got)
 	}
+}
+
+// halfAMinuteLater a keyring that was late may be asked again.
+func halfAMinuteLater() {
+	ofProcess.mu.Lock()
+	defer ofProcess.mu.Unlock()
+	ofProcess.until = time.Time{}
 }
 
 // TestNothingLeftOfFaults: the same for each call of the keyring and each fault
@@ -107,7 +114,7 @@ func TestNothingLeftOfFaults(t *testing.T) {
 				f := startFake(t, behaviour{})
 				must(t, f.Put(item("test:a", "1")))
 				t.Setenv(busVariable, f.address)
-				t.Cleanup(func() { ofProcess.until = time.Time{} })
+				t.Cleanup(halfAMinuteLater)
 				f.Behave(fault.be)
 				o := KeyringOptions{UID: os.Getuid(), Deadline: 20 * time.Second}
 				if fault.want == ErrTimeout {
