@@ -179,6 +179,10 @@ func (d *Dir) Forget(name string) error {
 	return d.sync()
 }
 
+// maxReplaceTries bounds how often a cleaner may win. A pass of a cleaner is
+// slow beside a write, so a second loss in a row is rare already.
+const maxReplaceTries = 100
+
 // replace puts a new file in the place of one. Without sync that is one step
 // for other processes, but not for a disk whose power fails. A cleaner of old
 // files may take the new one away before it has its name.
@@ -200,7 +204,7 @@ func (d *Dir) replace(name string, data []byte, sync bool) error {
 			return nil
 		}
 		_ = unix.Unlinkat(d.fd(), temp, 0)
-		if err != unix.ENOENT || try == 10 {
+		if err != unix.ENOENT || try == maxReplaceTries {
 			return &fs.PathError{Op: "rename", Path: d.join(name), Err: err}
 		}
 	}
