@@ -25,7 +25,7 @@ type InstallReport struct {
 	Installed []string // new
 	Updated   []string // had another content
 	Unchanged []string // were there already, byte for byte
-	Kept      []string // revocation lists that are older than the one there, or of another CA of the name; that one stays
+	Kept      []string // revocation lists that are older than the one there, or of another CA of the name, and older certificates of the CA there: that one stays
 	Skipped   []string // of a kind that trust directories have no use for, or lists of a CA that is not known
 }
 

@@ -285,14 +285,24 @@ func (plan installPlan) signers(crl *x509.RevocationList, root *os.Root) []*x509
 	return out
 }
 
+// sameCA reports whether one certificate is the other's, issued again.
+func sameCA(a, b *x509.Certificate) bool {
+	return bytes.Equal(a.RawSubject, b.RawSubject) && bytes.Equal(a.RawSubjectPublicKeyInfo, b.RawSubjectPublicKeyInfo)
+}
+
 func signedList(crl *x509.RevocationList, ca *x509.Certificate) bool {
 	return ca.CheckSignature(crl.SignatureAlgorithm, crl.RawTBSRevocationList, crl.Signature) == nil
 }
 
-// keeps reports whether what is there is a good revocation list that the file
-// may not replace: a newer one of the same CA, or one of another CA. A server
-// must not take back what is revoked.
+// keeps reports whether what is there is good and the file may not replace it:
+// a revocation list that is newer or of another CA, since a server must not take
+// back what is revoked, and a newer certificate of the same CA, name and key.
 func (plan installPlan) keeps(f *plannedFile, old []byte, root *os.Root) bool {
+	if f.kind == kindCertificate {
+		there := &plannedFile{kind: kindCertificate, name: f.name, data: old}
+		return there.parseCertificate() == nil && sameCA(there.cert, f.cert) &&
+			f.cert.NotAfter.Before(there.cert.NotAfter) && !f.cert.NotBefore.After(there.cert.NotBefore)
+	}
 	there := &plannedFile{kind: kindCRL, name: f.name, data: old}
 	if f.kind != kindCRL || there.parseCRL() != nil {
 		return false

@@ -152,3 +152,16 @@ func TestNameConstraintsAndCN(t *testing.T) {
 		t.Errorf("a person below such a CA: %v", err)
 	}
 }
+
+// The names are those of a server that nobody trusts: a terminal must not obey
+// them, and there may be many.
+func TestNameErrorText(t *testing.T) {
+	names := []string{"a\x1b[31m\u202e\u009bb", "second.example.org"}
+	for range 100 {
+		names = append(names, "host.example.org")
+	}
+	text := (&NameError{Host: "localhost", Names: names, DN: "/CN=x"}).Error()
+	if strings.ContainsAny(text, "\x1b\u202e\u009b") || !strings.Contains(text, `a\x1b[31m`) || !strings.Contains(text, "second.example.org") || len(text) > 400 {
+		t.Errorf("got %q", text)
+	}
+}

@@ -3,6 +3,7 @@ package gsi
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -112,7 +113,7 @@ type NameError struct {
 
 // Error implements error.
 func (e *NameError) Error() string {
-	names := strings.Join(e.Names, ", ")
+	names := showNames(e.Names)
 	switch {
 	case e.Host == "":
 		return "the server is not the one with the expected DN, it is " + e.DN
@@ -120,4 +121,21 @@ func (e *NameError) Error() string {
 		return fmt.Sprintf("the server's certificate is not for %s, it names no host; its DN is %s", e.Host, e.DN)
 	}
 	return fmt.Sprintf("the server's certificate is not for %s but for %s; its DN is %s", e.Host, names, e.DN)
+}
+
+// maxShownNames is how many names of a certificate an error tells.
+const maxShownNames = 8
+
+// showNames lists the names of somebody who is not trusted: escaped for a
+// terminal, and not all of very many.
+func showNames(names []string) string {
+	shown := make([]string, 0, maxShownNames+1)
+	for _, name := range names[:min(len(names), maxShownNames)] {
+		quoted := strconv.QuoteToASCII(name[:min(len(name), 255)])
+		shown = append(shown, quoted[1:len(quoted)-1])
+	}
+	if more := len(names) - maxShownNames; more > 0 {
+		shown = append(shown, fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(shown, ", ")
 }

@@ -56,8 +56,27 @@ func (t *Terminal) Foreground() bool { return t.foreground() }
 // end is not part of the result. An end of input (Ctrl-D) before anything was
 // typed is io.EOF, a cancelled context its error.
 func (t *Terminal) ReadSecret(ctx context.Context, prompt string) (secret.Secret, error) {
-	return t.readSecret(ctx, printable(prompt))
+	return t.read(ctx, printable(prompt), hidden)
 }
+
+// ReadLine is ReadSecret for what need not be hidden: the answer to a question.
+// The prompt may have several lines.
+func (t *Terminal) ReadLine(ctx context.Context, prompt string) (string, error) {
+	lines := strings.Split(prompt, "\n")
+	for i := range lines {
+		lines[i] = printable(lines[i])
+	}
+	answer, err := t.read(ctx, strings.Join(lines, "\n"), shown)
+	return string(answer), err
+}
+
+// echo says whether what is typed shows.
+type echo bool
+
+const (
+	hidden echo = false
+	shown  echo = true
+)
 
 // IsTerminal says whether an open file is a terminal.
 func IsTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }

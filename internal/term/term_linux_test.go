@@ -25,6 +25,8 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	case "background":
 		background()
+	case "line":
+		askLine()
 	default:
 		ask()
 	}
@@ -50,6 +52,12 @@ func ask() {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
+}
+
+// askLine reads one line that may be seen.
+func askLine() {
+	got, err := New().ReadLine(context.Background(), "two\x1b[2J\nlines? ")
+	fmt.Fprintf(os.Stderr, "got %q, %v\n", got, err)
 }
 
 // background starts the asking program in a process group of its own, which the
@@ -89,6 +97,16 @@ func TestReadSecret(t *testing.T) {
 	if !c.Echo() {
 		t.Error("the terminal was left without echo")
 	}
+}
+
+// TestReadLine: what is no secret shows while it is typed, and a prompt of
+// several lines is still not obeyed.
+func TestReadLine(t *testing.T) {
+	c := console(t, "line")
+	c.Expect("two[2J\r\nlines? ")
+	c.Type("yes\n")
+	c.Expect("yes\r\n")
+	c.Expect(`got "yes", <nil>`)
 }
 
 // TestEditing: the terminal's own line editing works, and an empty line and a

@@ -12,6 +12,6 @@ import (
 // sends people to --passphrase-stdin.
 func (t *Terminal) foreground() bool { return false }
 
-func (t *Terminal) readSecret(context.Context, string) (secret.Secret, error) {
+func (t *Terminal) read(context.Context, string, echo) (secret.Secret, error) {
 	return nil, ErrNoTerminal
 }

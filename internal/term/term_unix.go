@@ -46,7 +46,7 @@ func inForeground(fd int) bool {
 	return err == nil && group == unix.Getpgrp()
 }
 
-func (t *Terminal) readSecret(ctx context.Context, prompt string) (secret.Secret, error) {
+func (t *Terminal) read(ctx context.Context, prompt string, e echo) (secret.Secret, error) {
 	fd, err := t.open()
 	if err != nil {
 		return nil, err
@@ -55,7 +55,7 @@ func (t *Terminal) readSecret(ctx context.Context, prompt string) (secret.Secret
 	if !inForeground(fd) { // changing the terminal's mode would stop us with SIGTTOU
 		return nil, ErrBackground
 	}
-	q := &question{fd: fd, prompt: prompt}
+	q := &question{fd: fd, prompt: prompt, echo: e}
 	defer q.watchStops()()
 	if err := q.begin(); err != nil {
 		return nil, err
@@ -71,6 +71,7 @@ func (t *Terminal) readSecret(ctx context.Context, prompt string) (secret.Secret
 type question struct {
 	fd     int
 	prompt string
+	echo   echo
 	before unix.Termios
 	stops  chan os.Signal
 }
@@ -85,20 +86,24 @@ func (q *question) watchStops() func() {
 	return func() { signal.Stop(q.stops) }
 }
 
-// begin hides what is typed, throws away what was typed before anybody asked,
-// and shows the prompt.
+// begin hides what is typed if it is secret, throws away what was typed before
+// anybody asked, and shows the prompt.
 func (q *question) begin() error {
 	mode, err := unix.IoctlGetTermios(q.fd, getTermios)
 	if err != nil {
 		return fmt.Errorf("read the terminal's mode: %w", err)
 	}
 	q.before = *mode
-	hidden := q.before
-	hidden.Lflag &^= unix.ECHO
-	hidden.Lflag |= unix.ICANON | unix.ISIG | unix.ECHONL
-	hidden.Iflag |= unix.ICRNL
-	if err := unix.IoctlSetTermios(q.fd, setTermiosFlush, &hidden); err != nil {
-		return fmt.Errorf("hide what is typed: %w", err)
+	during := q.before
+	if q.echo == shown {
+		during.Lflag |= unix.ECHO
+	} else {
+		during.Lflag &^= unix.ECHO
+	}
+	during.Lflag |= unix.ICANON | unix.ISIG | unix.ECHONL
+	during.Iflag |= unix.ICRNL
+	if err := unix.IoctlSetTermios(q.fd, setTermiosFlush, &during); err != nil {
+		return fmt.Errorf("set the terminal's mode: %w", err)
 	}
 	if err := writeAll(q.fd, q.prompt); err != nil {
 		return errors.Join(fmt.Errorf("write to the terminal: %w", err), q.end())
