@@ -32,7 +32,19 @@ type MyProxyOptions struct {
 	Host           HostKind
 	TLSMin, TLSMax uint16            // tls.VersionTLS12, tls.VersionTLS13; 0: Debian's defaults
 	Users          map[string]string // names and pass phrases that PAM lets in (OnlineCA)
-	Config         string            // more lines for myproxy-server.config
+	// Policy replaces lines of the mode's configuration, by their directive:
+	// "authorized_renewers", "default_retrievers", "max_proxy_lifetime" and so
+	// on, each with its values. A directive without values is left out.
+	Policy map[string][]string
+	// AllowSelfAuthorization lets clients renew, or retrieve as trusted ones,
+	// credentials of their own identity.
+	AllowSelfAuthorization bool
+	// NoTrustRoots leaves cert_dir out: the server has no trust roots to send.
+	NoTrustRoots bool
+	// PutKeyBits is the size of the RSA keys that the server makes for PUT,
+	// which take half a second each at 2048 bits; 0: 2048.
+	PutKeyBits int
+	Config     string // more lines for myproxy-server.config
 }
 
 // MyProxy is a running myproxy-server.
@@ -45,10 +57,12 @@ type MyProxy struct {
 	CA       *CA
 	Host     *Credential // the server's certificate
 	TrustDir string      // a fresh one for clients, which a test may change
+	// CertDir holds the trust roots that the server sends, and trusts itself. A
+	// test may change it; only files that everybody may read are sent.
+	CertDir string
 
 	t      TB
 	dir    string
-	trust  string // the server's own
 	config string
 	env    []string
 	server *server
@@ -65,14 +79,14 @@ func StartMyProxy(t TB, o MyProxyOptions) *MyProxy {
 	if o.CA == nil {
 		o.CA = NewCA(t, "X509CH Lab")
 	}
-	m := &MyProxy{CA: o.CA, t: t, env: []string{LeakCheck(t)}, dir: tempDir(t, "myproxy"), trust: o.CA.TrustDir(Trust{})}
+	m := &MyProxy{CA: o.CA, t: t, env: []string{LeakCheck(t)}, dir: tempDir(t, "myproxy"), CertDir: o.CA.TrustDir(Trust{})}
 	m.Host = o.CA.Host(o.Host)
 	m.TrustDir = o.CA.TrustDir(Trust{})
 	if o.Host == HostRevoked {
 		m.TrustDir = o.CA.TrustDir(Trust{Revoked: m.Host.Chain[:1]})
 	}
 	m.config = m.file("config", m.configText(o), 0o600)
-	m.env = append(m.env, "HOME="+m.dir, "PATH="+os.Getenv("PATH"), "X509_CERT_DIR="+m.trust)
+	m.env = append(m.env, "HOME="+m.dir, "PATH="+os.Getenv("PATH"), "X509_CERT_DIR="+m.CertDir)
 	if err := os.Mkdir(m.store(), 0o700); err != nil {
 		t.Fatalf("%v", err)
 	}
@@ -90,6 +104,9 @@ func (m *MyProxy) startServer(o MyProxyOptions) {
 	m.t.Helper()
 	env := append(m.env, m.hostEnv("host", m.Host)...)
 	env = append(env, tlsEnv(o)...)
+	if o.PutKeyBits > 0 {
+		env = append(env, "MYPROXY_KEYBITS="+strconv.Itoa(o.PutKeyBits))
+	}
 	if o.Host == HostExpired {
 		env = append(env, fakeTimeEnv(90*time.Minute)...)
 	}

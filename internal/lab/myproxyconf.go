@@ -2,47 +2,66 @@ package lab
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
 
+// configText is the server's configuration: the lines of its mode, those that
+// o.Policy replaces, and o.Config.
 func (m *MyProxy) configText(o MyProxyOptions) string {
 	m.t.Helper()
-	var text string
+	lines := map[string][]string{}
+	everybody, nobody := []string{"*"}, []string{"none"}
 	switch o.Mode {
 	case OnlineCA:
-		text = m.caConfig(o)
+		lines["authorized_retrievers"] = everybody
+		m.caConfig(o, lines)
 	case Strict:
-		text = fmt.Sprintf(`accepted_credentials "/C=XX/O=%s/*"
-authorized_retrievers "*"
-max_proxy_lifetime 2
-max_cred_lifetime 240
-`, o.CA.name)
+		lines["accepted_credentials"] = []string{"/C=XX/O=" + o.CA.name + "/*"}
+		lines["authorized_retrievers"] = everybody
+		lines["max_proxy_lifetime"] = []string{"2"}
+		lines["max_cred_lifetime"] = []string{"240"}
 	case Repository, "":
-		text = fmt.Sprintf(`accepted_credentials "*"
-authorized_retrievers "*"
-default_retrievers "*"
-authorized_renewers "*"
-default_renewers "none"
-authorized_key_retrievers "*"
-default_key_retrievers "none"
-trusted_retrievers "*"
-default_trusted_retrievers "none"
-allow_voms_attribute_requests true
-cert_dir %s
-`, m.trust)
+		for _, name := range []string{"accepted_credentials", "authorized_retrievers", "default_retrievers",
+			"authorized_renewers", "authorized_key_retrievers", "trusted_retrievers"} {
+			lines[name] = everybody
+		}
+		for _, name := range []string{"default_renewers", "default_key_retrievers", "default_trusted_retrievers"} {
+			lines[name] = nobody
+		}
+		lines["allow_voms_attribute_requests"] = []string{"true"}
 	default:
 		m.t.Fatalf("no such mode of a MyProxy server: %q", o.Mode)
 	}
-	return text + o.Config + "\n"
+	if !o.NoTrustRoots {
+		lines["cert_dir"] = []string{m.CertDir}
+	}
+	if o.AllowSelfAuthorization {
+		lines["allow_self_authorization"] = []string{"true"}
+	}
+	maps.Copy(lines, o.Policy)
+	var text strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(lines)) {
+		if len(lines[name]) == 0 {
+			continue
+		}
+		text.WriteString(name)
+		for _, value := range lines[name] {
+			text.WriteString(` "` + value + `"`)
+		}
+		text.WriteString("\n")
+	}
+	return text.String() + o.Config + "\n"
 }
 
 // caConfig makes an online CA that asks PAM, and the PAM service that knows
 // o.Users.
-func (m *MyProxy) caConfig(o MyProxyOptions) string {
+func (m *MyProxy) caConfig(o MyProxyOptions, lines map[string][]string) {
 	m.t.Helper()
 	var users, names strings.Builder
 	for user, passphrase := range o.Users {
@@ -64,19 +83,17 @@ account required pam_permit.so
 	if err := os.Mkdir(filepath.Join(m.dir, "issued"), 0o700); err != nil {
 		m.t.Fatalf("%v", err)
 	}
-	return fmt.Sprintf(`authorized_retrievers "*"
-pam "sufficient"
-pam_id "%s"
-certificate_issuer_cert %s
-certificate_issuer_key %s
-certificate_serialfile %s
-certificate_out_dir %s
-certificate_mapfile %s
-max_cert_lifetime 12
-`, m.pamService(), m.file("ca.pem", string(pemCert(o.CA.Cert)), 0o644),
-		m.file("ca.key", string((&Credential{Key: o.CA.Key}).keyPEM()), 0o400),
-		m.file("serial", "5000\n", 0o600), filepath.Join(m.dir, "issued"),
-		m.file("mapfile", names.String(), 0o600))
+	for name, value := range map[string]string{
+		"pam": "sufficient", "pam_id": m.pamService(),
+		"certificate_issuer_cert": m.file("ca.pem", string(pemCert(o.CA.Cert)), 0o644),
+		"certificate_issuer_key":  m.file("ca.key", string((&Credential{Key: o.CA.Key}).keyPEM()), 0o400),
+		"certificate_serialfile":  m.file("serial", "5000\n", 0o600),
+		"certificate_out_dir":     filepath.Join(m.dir, "issued"),
+		"certificate_mapfile":     m.file("mapfile", names.String(), 0o600),
+		"max_cert_lifetime":       "12",
+	} {
+		lines[name] = []string{value}
+	}
 }
 
 func (m *MyProxy) pamService() string { return filepath.Base(m.dir) }
