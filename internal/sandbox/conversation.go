@@ -3,14 +3,11 @@ package sandbox
 import (
 	"bytes"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"time"
-
-	"github.com/x509-credential-helper/x509-credential-helper/gsi"
 )
 
 // anonymous is how the real server names a client without a certificate.
@@ -32,7 +29,8 @@ type conversation struct {
 	raw    net.Conn
 	tls    *tls.Conn
 	faults Faults
-	client string // one-line DN of the identity, or anonymous
+	peer   peer   // the client; anonymous without a certificate
+	rest   []byte // what came with a request behind its NUL
 }
 
 // run holds the conversation and closes the connection the way the real server
@@ -43,26 +41,68 @@ func (c *conversation) run() error {
 	if err := c.start(); err != nil {
 		return err
 	}
-	data, err := c.read()
+	data, err := c.readOrEnd()
 	if err != nil {
 		return err
+	}
+	if len(data) == 0 {
+		return c.answer(StageRequest, errorResponse("Error in myproxy_recv_ex()"))
 	}
 	r, err := parseRequest(data)
 	if err != nil {
 		return c.answer(StageRequest, errorResponse("error parsing request"))
 	}
 	c.s.count(r.command)
+	refusal := ""
 	switch {
 	case r.command < commandGet || r.command > commandLast:
-		return c.answer(StageRequest, errorResponse(textUnknownCommand))
+		refusal = textUnknownCommand
 	case r.version != "MYPROXYv2":
-		return c.answer(StageRequest, errorResponse("Invalid version number received."))
+		refusal = "Invalid version number received."
 	case r.username == "" && r.command != commandTrustRoots:
-		return c.answer(StageRequest, errorResponse("Invalid username received."))
-	case r.command != commandGet:
-		return c.answer(StageRequest, errorResponse(textUnknownCommand))
+		refusal = "Invalid username received."
+	default:
+		refusal = c.faults.Refuse
 	}
-	return c.get(r)
+	if refusal != "" {
+		return c.answer(StageRequest, errorResponse(refusal))
+	}
+	return c.serve(r)
+}
+
+// serve does what a well-formed request asks for.
+func (c *conversation) serve(r *request) error {
+	stored := c.s.lookup(r.username, r.credName)
+	refusal, err := c.authorize(r, stored)
+	if err != nil {
+		return err
+	}
+	if fetch := r.command == commandGet || r.command == commandRetrieve; fetch && refusal == "" && stored != nil {
+		if stored.lock == nil && allProxies(stored.file.certificates) {
+			return errCrash
+		}
+		refusal = c.usable(stored)
+	}
+	if refusal != "" {
+		return c.answer(StageRequest, errorResponse(refusal))
+	}
+	switch r.command {
+	case commandGet:
+		return c.get(r, stored)
+	case commandPut:
+		return c.put(r)
+	case commandInfo:
+		return c.info(r)
+	case commandDestroy:
+		return c.destroy(r)
+	case commandChange:
+		return c.change(r, stored)
+	case commandStore:
+		return c.storeFile(r)
+	case commandRetrieve:
+		return c.retrieve(r, stored)
+	}
+	return c.sendRoots()
 }
 
 // start does what comes before the request: TLS, the server's lone 00 (TLS 1.3
@@ -104,9 +144,35 @@ func (c *conversation) start() error {
 	return nil
 }
 
+// readOrEnd is read, for which a client that says nothing more has said
+// nothing: the real server answers that, too.
+func (c *conversation) readOrEnd() ([]byte, error) {
+	data, err := c.read()
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, nil
+	}
+	return data, err
+}
+
 // read returns one message of the client: one record, and the next if that is
-// full.
+// full. A request may have the next message behind its NUL.
 func (c *conversation) read() ([]byte, error) {
+	message := c.rest
+	if c.rest = nil; len(message) == 0 {
+		var err error
+		if message, err = c.records(); err != nil {
+			return nil, err
+		}
+	}
+	if bytes.HasPrefix(message, []byte("VERSION")) {
+		if end := bytes.IndexByte(message, 0); end >= 0 {
+			message, c.rest = message[:end+1], message[end+1:]
+		}
+	}
+	return message, nil
+}
+
+func (c *conversation) records() ([]byte, error) {
 	var message []byte
 	buf := make([]byte, recordSize)
 	for len(message) < messageSize {
@@ -127,6 +193,9 @@ func (c *conversation) read() ([]byte, error) {
 func (c *conversation) answer(stage Stage, message []byte) error {
 	if err := c.at(stage); err != nil {
 		return err
+	}
+	if c.faults.Message != nil {
+		message = c.faults.Message(stage, message)
 	}
 	if c.faults.CutAt == stage {
 		if _, err := c.tls.Write(message[:min(c.faults.CutBytes, len(message))]); err != nil {
@@ -184,42 +253,4 @@ func (c *conversation) hangUp() {
 		_, _ = io.Copy(io.Discard, io.LimitReader(c.raw, messageSize))
 	}
 	_ = c.raw.Close()
-}
-
-// identify checks a client's certificate, if it sent one, and finds its name:
-// proxies are peeled down to the long-term certificate, which the sandbox's CA
-// must have signed.
-func (c *conversation) identify(raw [][]byte, _ [][]*x509.Certificate) error {
-	c.client = anonymous
-	if len(raw) == 0 {
-		return nil
-	}
-	var chain []*x509.Certificate
-	for _, der := range raw {
-		cert, err := x509.ParseCertificate(der)
-		if err != nil {
-			return err
-		}
-		if cert.Equal(c.s.ca.cert) {
-			break
-		}
-		chain = append(chain, cert)
-	}
-	if len(chain) == 0 {
-		return errors.New("the client sent no certificate of its own")
-	}
-	now := c.s.now()
-	if err := gsi.VerifyChain(chain, gsi.VerifyOptions{Now: now}); err != nil {
-		return err
-	}
-	info, err := gsi.Inspect(chain)
-	if err != nil {
-		return err
-	}
-	eec := chain[len(chain)-1]
-	if err := eec.CheckSignatureFrom(c.s.ca.cert); err != nil {
-		return err
-	}
-	c.client = info.Identity
-	return nil
 }

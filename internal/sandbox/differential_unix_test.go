@@ -3,19 +3,11 @@
 package sandbox
 
 import (
-	"bytes"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -23,8 +15,11 @@ import (
 // The real server, where it is installed, and the sandbox get the same bytes:
 // they must say the same. This holds the sandbox to what no recording has.
 func TestSameAsRealServer(t *testing.T) {
-	s := start(t, Options{}, User{Name: "alice"}, User{Name: "alice", CredentialName: "second"})
-	debian := startReal(t, s)
+	w := newTwins(t, twinOptions{})
+	for _, name := range []string{"", "CRED_NAME=second\n"} {
+		w.both("store alice's credentials", "alice", store(ask(commandStore, "alice", goodPass, 43200, name), w.file("alice", goodPass)))
+	}
+	s, debian := w.box, w.real.Direct
 
 	valid := func(lines ...string) string {
 		all := append([]string{"VERSION=MYPROXYv2", "COMMAND=0", "USERNAME=nobody", "PASSPHRASE=" + goodPass, "LIFETIME=43200"}, lines...)
@@ -54,6 +49,11 @@ func TestSameAsRealServer(t *testing.T) {
 		"NUL within":                  replaced("LIFETIME", "\x00LIFETIME"),
 		"version within a value":      replaced("nobody", "xVERSION=MYPROXYv2"),
 		"username within a value":     replaced(goodPass, "xUSERNAME=alice"),
+		"new pass phrase twice":       valid("NEW_PHRASE=abcdef", "NEW_PHRASE=abcdef"),
+		"description twice":           valid("CRED_DESC=a", "CRED_DESC=b"),
+		"key retrievers twice":        valid("KEYRETRIEVERS=a", "KEYRETRIEVERS=b"),
+		"trusted retriever twice":     valid("RETRIEVER_TRUSTED=a", "RETRIEVER_TRUSTED=b"),
+		"both kinds of retriever":     valid("RETRIEVER=a", "KEYRETRIEVERS=b"),
 		"a name twice in one line":    replaced("nobody", "PASSPHRASE="+goodPass+" PASSPHRASE=x\nX=y"),
 		"its own name in a value":     replaced(goodPass, "PASSPHRASE=x"),
 		"own name, two lines":         strings.Replace(replaced(goodPass, "PASSPHRASE=x"), "USERNAME=nobody", "USERNAME=aUSERNAME=b", 1),
@@ -144,96 +144,4 @@ func firstAnswer(t *testing.T, addr string, version uint16, messages ...string) 
 		return fmt.Sprintf("clear text beginning with %q", header.RecordHeader[:])
 	}
 	return err.Error()[max(0, strings.LastIndex(err.Error(), ":")):]
-}
-
-// startReal starts Debian's myproxy-server with the sandbox's CA, host
-// certificate and alice's credentials, and ends it with the test.
-func startReal(t *testing.T, s *Sandbox) (addr string) {
-	t.Helper()
-	program := need(t, "myproxy-server", "myproxy-server")
-	openssl := need(t, "openssl", "openssl")
-	dir := t.TempDir()
-	write := func(name string, mode os.FileMode, data []byte) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, data, mode); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	block := func(kind string, der []byte) []byte { return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}) }
-	hostKey, err := x509.MarshalPKCS8PrivateKey(s.hostTLS.PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	alice := s.Credential("alice", "")
-	aliceKey, err := x509.MarshalPKCS8PrivateKey(alice.Key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	plain := write("alice.key", 0o600, block("PRIVATE KEY", aliceKey))
-	encrypt := exec.Command(openssl, "rsa", "-in", plain, "-traditional", "-aes256", "-passout", "pass:"+goodPass)
-	encrypted, err := encrypt.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	store := filepath.Join(dir, "store")
-	if err := os.Mkdir(store, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	creds := bytes.Join([][]byte{block("CERTIFICATE", alice.Chain[0].Raw), encrypted}, nil)
-	for _, name := range []string{"alice", "alice-second"} {
-		write(filepath.Join("store", name+".creds"), 0o600, creds)
-		data := "OWNER=/C=XX/O=Sandbox/OU=People/CN=alice\nLIFETIME=43200\nUSERNAME=alice\n"
-		if name != "alice" {
-			data += "NAME=second\n"
-		}
-		write(filepath.Join("store", name+".data"), 0o600, []byte(data+"END_OPTIONS\n"))
-	}
-	config := write("config", 0o600, []byte(`accepted_credentials "*"
-authorized_retrievers "*"
-default_retrievers "*"
-authorized_renewers "*"
-default_renewers "none"
-default_trusted_retrievers "none"
-`))
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr = free.Addr().String()
-	_, port, _ := net.SplitHostPort(addr)
-	free.Close()
-
-	pidFile := filepath.Join(dir, "pid")
-	cmd := exec.Command(program, "-l", "127.0.0.1", "-p", port, "-P", pidFile, "-s", store, "-c", config)
-	cmd.Env = []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "X509_CERT_DIR=" + s.TrustDir(),
-		"X509_USER_CERT=" + write("hostcert.pem", 0o644, block("CERTIFICATE", s.hostCert.Raw)),
-		"X509_USER_KEY=" + write("hostkey.pem", 0o600, block("PRIVATE KEY", hostKey)),
-	}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("myproxy-server: %v: %s", err, out)
-	}
-	t.Cleanup(func() {
-		data, err := os.ReadFile(pidFile)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
-		if err != nil || pid < 2 {
-			t.Errorf("pid file holds %q", data)
-			return
-		}
-		_ = syscall.Kill(pid, syscall.SIGTERM)
-	})
-	for range 100 {
-		if conn, err := net.Dial("tcp", addr); err == nil {
-			conn.Close()
-			return addr
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	t.Fatal("myproxy-server does not listen")
-	return ""
 }

@@ -10,6 +10,16 @@
 //	err = s.AddUser(sandbox.User{Name: "alice", Passphrase: "correct horse"})
 //	// now log on to s.Addr() as alice, trusting s.TrustDir()
 //
+// It plays every command: GET, PUT, INFO, DESTROY, CHANGE, STORE, RETRIEVE and
+// the trust roots, renewal with its challenge and trusted retrieval, as a
+// repository or as an online CA. Policies are Options.Policies and, of one
+// credential, fields of User or what a client stored; Lock and Unlock are the
+// administrator's, Stored and StoredPEM look into the repository. Credential
+// is what a user authenticates with, IdentityFiles the same as files, TrustedCAs
+// lets users of other CAs in, and SetFaults makes any step of any command go
+// wrong. Where the real server was seen to crash (a chain of proxies alone, an
+// answer of less than seven bytes) the sandbox hangs up without a word.
+//
 // What it guarantees:
 //
 //   - The bytes on the wire, TLS records included, are those that the real
@@ -18,8 +28,8 @@
 //     when that is missing, ERROR texts, the order of its checks, clipped
 //     lifetimes, the close without close_notify.
 //   - It shares no code with the client that it judges: requests are parsed and
-//     proxies signed here. Of package gsi it uses names and hashes of DNs, and
-//     the check of a client's own chain.
+//     proxies signed here. Of package gsi it uses names and hashes of DNs, the
+//     check of a client's own chain, and the opening of encrypted keys.
 //   - Nothing listens on another address than a loopback one, nothing is
 //     written outside Options.Dir, and no goroutine outlives Close.
 //
@@ -30,7 +40,10 @@
 //     moment, so a request cut in two is refused there nearly always, here always.
 //   - A client certificate that does not verify gets the alert bad_certificate;
 //     the real server says certificate_expired or unknown_ca where that is why.
-//   - GET is the only command yet; the others are refused as unknown.
+//   - Of OpenSSL's messages only the usual ones are here: where a chain is wrong
+//     in more than its dates, or a stored text holds no key that can be read, the
+//     first line is the real one and the rest may differ.
+//   - All keys of PUT are one key, and the users share another: see Keys.
 //
 // The keys protect nothing and are never reused outside the process.
 package sandbox

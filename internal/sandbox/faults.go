@@ -11,9 +11,10 @@ const (
 	StageNone      Stage = iota
 	StageAccept          // TCP stands, not a byte of TLS yet
 	StageHandshake       // TLS stands, neither 00 sent nor "0" read
-	StageRequest         // the request is read, the first response is due
-	StageCSR             // the certificate request is read, certificates are due
-	StageEnd             // the certificates are sent, the last response is due
+	StageChallenge       // a renewal is asked for, the challenge is due
+	StageRequest         // the request is read, the first response is due; INFO, DESTROY, CHANGE and the trust roots have no other
+	StageCSR             // the second message is due: GET's certificates, PUT's certificate request, RETRIEVE's file
+	StageEnd             // the last response of GET, PUT, STORE or RETRIEVE is due
 )
 
 // Faults is what goes wrong on a connection. The zero value is the real
@@ -41,8 +42,12 @@ type Faults struct {
 	// NoNUL leaves out the lone 00 after a TLS 1.3 handshake.
 	NoNUL bool
 	// Refuse answers the request with this text, one ERROR line per line;
-	// RefuseLate comes in place of the certificates.
+	// RefuseLate comes in place of the certificates or RETRIEVE's file, or of
+	// the last response of PUT and STORE, which then store nothing.
 	Refuse, RefuseLate string
+	// Message changes any message of the server at will before it is sent. It
+	// is called in the connection's goroutine.
+	Message func(stage Stage, message []byte) []byte
 
 	// WrongKey certifies another key than the one asked for.
 	WrongKey bool

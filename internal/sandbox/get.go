@@ -9,46 +9,30 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"fmt"
 	"math/big"
 	"time"
-)
 
-// Commands of the protocol. GET is the one that is here yet.
-const (
-	commandGet        = 0
-	commandTrustRoots = 7 // the one that needs no user name
-	commandLast       = 7
+	"github.com/x509-credential-helper/x509-credential-helper/gsi"
 )
 
 const (
-	textUnknownCommand = "UNKNOWN command in request."
 	textCannotDelegate = "Unable to delegate credentials."
 	textCannotCertify  = "Certificate generation failure."
 )
 
 // get is command 0: a proxy from the repository or a certificate of the online
-// CA. The order of the checks is the real server's.
-func (c *conversation) get(r *request) error {
-	if c.faults.Refuse != "" {
-		return c.answer(StageRequest, errorResponse(c.faults.Refuse))
-	}
-	a, refusal := c.authorize(r)
-	if refusal != "" {
-		return c.answer(StageRequest, errorResponse(refusal))
-	}
-	var roots []rootFile
-	if r.trustedCerts && !c.s.opts.NoTrustRoots {
-		roots = c.s.trustRoots()
-	}
-	if err := c.answer(StageRequest, okResponse(roots)); err != nil {
+// CA.
+func (c *conversation) get(r *request, stored *credential) error {
+	if err := c.answer(StageRequest, okResponse(c.wantedRoots(r))); err != nil {
 		return err
 	}
-	csr, err := c.read()
+	csr, err := c.readOrEnd()
 	if err != nil {
 		return err
 	}
-	certificates, refusal := c.certify(r, a, csr)
+	certificates, refusal := c.certify(r, stored, csr)
 	if c.faults.RefuseLate != "" {
 		refusal = c.faults.RefuseLate
 	}
@@ -65,74 +49,20 @@ func (c *conversation) get(r *request) error {
 	return nil
 }
 
-// authorize finds the account and checks the pass phrase; the text is the
+// usable checks a stored credential before the first response; the text is the
 // refusal.
-func (c *conversation) authorize(r *request) (*account, string) {
-	if refusal := c.s.retrieverPolicy(c.client); refusal != "" {
-		return nil, refusal
+func (c *conversation) usable(stored *credential) string {
+	if line := stored.lockLine(); line != nil {
+		return "credential locked\n" + *line
 	}
-	if c.s.opts.Mode == CA {
-		return c.authorizeCA(r)
-	}
-	a := c.s.account(r.username, r.credName, r.hasCredName)
-	switch {
-	case a == nil && r.hasCredName:
-		return nil, "No credentials exist with username \"" + r.username + "\" and credential name \"" + r.credName + "\"."
-	case a == nil:
-		return nil, "No credentials exist for username \"" + r.username + "\"."
-	}
-	if refusal := checkPassphrase(a, r.passphrase); refusal != "" {
-		c.s.refused.Add(1)
-		return nil, refusal
-	}
-	if a.Locked != "" {
-		return nil, "credential locked\n" + a.Locked
-	}
-	for _, cert := range a.stored.Chain {
-		if c.s.now().After(cert.NotAfter) {
-			return nil, "X509_verify_cert() failed: certificate has expired"
-		}
-	}
-	return a, ""
-}
-
-// checkPassphrase refuses like the repository: it tries to decrypt the stored
-// key, unless the pass phrase is too short to be one.
-func checkPassphrase(a *account, passphrase string) string {
-	switch {
-	case a.Unencrypted && passphrase == "":
-		return "no passphrase\nauthentication failed"
-	case a.Unencrypted:
-		return "authentication failed"
-	case len(passphrase)+1 < 6: // the C code counts the NUL
-		return "invalid credential passphrase"
-	case passphrase != a.Passphrase:
-		return "Bad password\ninvalid credential passphrase"
-	}
-	return ""
-}
-
-// authorizeCA asks the map file first, then PAM.
-func (c *conversation) authorizeCA(r *request) (*account, string) {
-	a := c.s.account(r.username, "", false)
-	switch {
-	case a == nil:
-		return nil, "unknown username: " + r.username
-	case r.passphrase == "":
-		c.s.refused.Add(1)
-		return nil, "no passphrase\nauthentication failed"
-	case r.passphrase != a.Passphrase:
-		c.s.refused.Add(1)
-		return nil, c.s.opts.PAMText
-	}
-	return a, ""
+	return c.s.verifyStored(stored.file.certificates)
 }
 
 // certify checks the request for a certificate and signs; the text is what
 // comes in place of certificates.
-func (c *conversation) certify(r *request, a *account, der []byte) ([]*x509.Certificate, string) {
+func (c *conversation) certify(r *request, stored *credential, der []byte) ([]*x509.Certificate, string) {
 	refusal := textCannotDelegate
-	if c.s.opts.Mode == CA {
+	if stored == nil {
 		refusal = textCannotCertify
 	}
 	csr, err := x509.ParseCertificateRequest(der)
@@ -145,70 +75,100 @@ func (c *conversation) certify(r *request, a *account, der []byte) ([]*x509.Cert
 			return nil, refusal
 		}
 	}
-	if c.faults.As != "" {
-		if a = c.s.account(c.faults.As, "", false); a == nil {
+	if stored == nil {
+		username := r.username
+		if c.faults.As != "" {
+			username = c.faults.As
+		}
+		a := c.s.account(username, nil)
+		if a == nil {
 			return nil, refusal
 		}
-	}
-	if c.s.opts.Mode == CA {
 		cert, err := c.s.certificate(r, a, pub, c.faults.Skew)
 		if err != nil {
 			return nil, refusal
 		}
 		return []*x509.Certificate{cert}, ""
 	}
-	return c.proxy(r, a, csr, pub)
+	passphrase := r.passphrase
+	if c.faults.As != "" {
+		a := c.s.account(c.faults.As, nil)
+		if stored = c.s.lookup(c.faults.As, nil); a == nil || stored == nil {
+			return nil, refusal
+		}
+		passphrase = a.Passphrase
+	}
+	key, err := stored.file.open(passphrase)
+	if err != nil {
+		return nil, refusal
+	}
+	return c.proxy(r, stored, &gsi.Credential{Chain: stored.file.chain, Key: key}, csr, pub)
 }
 
 // proxy signs below the stored credential.
-func (c *conversation) proxy(r *request, a *account, csr *x509.CertificateRequest, pub crypto.PublicKey) ([]*x509.Certificate, string) {
-	language, err := proxyLanguage(csr.Extensions)
+func (c *conversation) proxy(r *request, stored *credential, issuer *gsi.Credential, csr *x509.CertificateRequest, pub crypto.PublicKey) ([]*x509.Certificate, string) {
+	language, err := c.language(issuer.Chain[0], csr)
 	if err != nil {
 		return nil, textCannotDelegate
 	}
-	stored, err := proxyLanguage(a.stored.Chain[0].Extensions)
-	switch {
-	case err != nil:
-		return nil, textCannotDelegate
-	case c.faults.Limited:
-		language = oidLimited
-	case stored != nil: // a stored proxy's own kind wins over what is asked
-		language = stored
-	case language.Equal(oidLimited) && c.faults.NotLimited:
-		language = oidInheritAll
-	case !language.Equal(oidLimited) && !language.Equal(oidIndependent):
-		language = oidInheritAll
-	}
 	now := c.s.now().Add(c.faults.Skew)
-	lifetime := c.granted(r, a)
+	lifetime := c.granted(r, stored)
 	end := now.Add(lifetime)
-	if last := a.stored.Chain[0].NotAfter; end.After(last) {
+	if last := issuer.Chain[0].NotAfter; end.After(last) {
 		end = last
 	}
 	var attributes []pkix.Extension
 	if !c.faults.NoVOMS {
 		var refusal string
-		if attributes, refusal = c.s.attributes(r, a.eec.Chain[0], now.Add(-skew), end); refusal != "" {
+		chain, _ := c.s.path(stored.file.certificates)
+		if attributes, refusal = c.s.attributes(r, chain[len(chain)-1], now.Add(-skew), end); refusal != "" {
 			return nil, refusal
 		}
 	}
-	cert, err := signProxy(a.stored, pub, proxyOptions{
+	cert, err := signProxy(issuer, pub, proxyOptions{
 		language: language, now: now, lifetime: lifetime, extensions: attributes,
 	})
 	if err != nil {
 		return nil, textCannotDelegate
 	}
-	return append([]*x509.Certificate{cert}, a.stored.Chain...), ""
+	return append([]*x509.Certificate{cert}, issuer.Chain...), ""
+}
+
+// language is the policy of a new proxy: that of a stored proxy wins over what
+// is asked, and a client with a limited proxy gets no more than that.
+func (c *conversation) language(issuer *x509.Certificate, csr *x509.CertificateRequest) (asn1.ObjectIdentifier, error) {
+	asked, err := proxyLanguage(csr.Extensions)
+	if err != nil {
+		return nil, err
+	}
+	stored, err := proxyLanguage(issuer.Extensions)
+	switch {
+	case err != nil:
+		return nil, err
+	case c.faults.Limited, c.peer.limited:
+		return oidLimited, nil
+	case stored != nil:
+		return stored, nil
+	case asked.Equal(oidLimited) && c.faults.NotLimited:
+		return oidInheritAll, nil
+	case asked.Equal(oidLimited), asked.Equal(oidIndependent):
+		return asked, nil
+	}
+	return oidInheritAll, nil
 }
 
 // granted is the lifetime of a proxy: the least of what is asked, stored and
-// configured that is not zero, at least five minutes, in whole minutes.
-func (c *conversation) granted(r *request, a *account) time.Duration {
+// configured that is not zero, at least five minutes, in whole minutes. If all
+// are zero it ends with its issuer.
+func (c *conversation) granted(r *request, stored *credential) time.Duration {
 	lifetime := time.Duration(r.lifetime) * time.Second
-	for _, limit := range []time.Duration{a.Limit, c.s.opts.MaxLifetime} {
+	for _, limit := range []time.Duration{time.Duration(stored.lifetime) * time.Second, c.s.opts.MaxLifetime} {
 		if limit > 0 && (lifetime == 0 || limit < lifetime) {
 			lifetime = limit
 		}
+	}
+	if lifetime == 0 {
+		return unlimited
 	}
 	return max(lifetime, minLifetime).Truncate(time.Minute)
 }
@@ -246,6 +206,11 @@ func (s *Sandbox) certificate(r *request, a *account, pub crypto.PublicKey, ahea
 		return nil, err
 	}
 	return x509.ParseCertificate(der)
+}
+
+// onlineName is the one-line DN that the online CA gives to a user.
+func onlineName(a *account) string {
+	return "/C=XX/O=" + organization + "/OU=Online/CN=" + a.CommonName
 }
 
 // message is the answer to a certificate request: a count byte and DER, with no

@@ -31,9 +31,14 @@ type Guide struct {
 	Passphrase string
 }
 
-// WriteGuide tells people what runs here and what to type.
+// WriteGuide tells people what runs here and what to type. It writes the
+// identity of the user as files.
 func (s *Sandbox) WriteGuide(w io.Writer, g Guide) error {
-	_, err := fmt.Fprintf(w, `A MyProxy server and a CA of its own run on %[1]s until you press Ctrl-C.
+	cert, key, err := s.IdentityFiles(g.Username, "")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, `A MyProxy server and a CA of its own run on %[1]s until you press Ctrl-C.
 Nothing here is real: the keys protect nothing and end with this process.
 
   user         %[2]s
@@ -48,12 +53,17 @@ In another terminal:
   echo '{}' | %[7]s get
   %[7]s exec -- voms-proxy-info -all
 
+What is stored is its owner's business ("put" stores more):
+
+  %[7]s myproxy info --tls-cert %[11]s --tls-key %[12]s -s %[1]s -l %[2]s --cadir %[9]s
+
 The classic client works too:
 
   X509_CERT_DIR=%[9]s myproxy-logon -s localhost -p %[10]s -l %[2]s -o proxy.pem
 `,
 		s.Addr(), g.Username, g.Passphrase, s.TrustDir(), g.ConfigFile,
-		shellWord(g.ConfigFile), g.Program, g.Profile, shellWord(s.TrustDir()), s.port())
+		shellWord(g.ConfigFile), g.Program, g.Profile, shellWord(s.TrustDir()), s.port(),
+		shellWord(cert), shellWord(key))
 	return err
 }
 

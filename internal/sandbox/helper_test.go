@@ -80,16 +80,20 @@ func dial(t testing.TB, s *Sandbox, version uint16, identity *tls.Certificate) *
 	raw := &tap{Conn: conn}
 	t.Cleanup(func() { _ = raw.Close() })
 	_ = raw.SetDeadline(time.Now().Add(10 * time.Second))
-	config := &tls.Config{InsecureSkipVerify: true, MinVersion: version, MaxVersion: version, DynamicRecordSizingDisabled: true}
-	if identity != nil {
-		config.Certificates = []tls.Certificate{*identity}
-	}
-	c := &client{t: t, raw: raw, tls: tls.Client(raw, config)}
+	c := &client{t: t, raw: raw, tls: tls.Client(raw, clientConfig(version, identity))}
 	if err := c.tls.Handshake(); err != nil {
 		t.Fatal(err)
 	}
 	raw.seen = nil // the handshake
 	return c
+}
+
+func clientConfig(version uint16, identity *tls.Certificate) *tls.Config {
+	config := &tls.Config{InsecureSkipVerify: true, MinVersion: version, MaxVersion: version, DynamicRecordSizingDisabled: true}
+	if identity != nil {
+		config.Certificates = []tls.Certificate{*identity}
+	}
+	return config
 }
 
 // greeted is dial and what comes before a request.

@@ -18,7 +18,8 @@ import (
 
 // Lifetimes of the real server, measured unless said otherwise.
 const (
-	defaultLifetime = 12 * time.Hour  // nothing asked, no limit stored
+	defaultLifetime = 12 * time.Hour // of the online CA, and what clients store as limit
+	unlimited       = 100 * 365 * 24 * time.Hour
 	minLifetime     = 5 * time.Minute // the least in repository mode
 	skew            = 5 * time.Minute // certificates begin so long before now
 )
@@ -125,7 +126,8 @@ func signProxy(issuer *gsi.Credential, pub crypto.PublicKey, o proxyOptions) (*x
 		template.NotAfter = cert.NotAfter
 	}
 	parent := *cert
-	parent.SubjectKeyId = nil // else Go adds an authority key identifier, which these proxies do not have
+	parent.SubjectKeyId = nil              // else Go adds an authority key identifier, which these proxies do not have
+	parent.PublicKey = issuer.Key.Public() // else Go refuses a key that is not the certificate's; the real server does not look
 	der, err := x509.CreateCertificate(rand.Reader, template, &parent, pub, issuer.Key)
 	if err != nil {
 		return nil, err

@@ -11,18 +11,43 @@ import (
 // a longer pass phrase without a word.
 const maxPassphrase = 1024
 
+// Commands of the protocol.
+const (
+	commandGet = iota
+	commandPut
+	commandInfo
+	commandDestroy
+	commandChange
+	commandStore
+	commandRetrieve
+	commandTrustRoots // the one that needs no user name
+	commandLast       = commandTrustRoots
+)
+
 // request is what the real server gets out of a client's first message.
 type request struct {
 	version      string
 	command      int
 	username     string
 	passphrase   string
-	lifetime     int // seconds; the C code keeps it in an int
-	credName     string
-	hasCredName  bool
+	lifetime     int     // seconds; the C code keeps it in an int
+	credName     *string // nil: the default credential; an empty name is another one
 	trustedCerts bool
 	voName       []string
 	vomses       []string
+
+	newPassphrase string // of CHANGE
+	settings             // of PUT and STORE
+}
+
+// settings are what PUT and STORE may say about the new credential, nil where
+// they say nothing.
+type settings struct {
+	description      *string
+	retriever        *string
+	renewer          *string
+	keyRetriever     *string
+	trustedRetriever *string
 }
 
 var errParse = errors.New("error parsing request")
@@ -45,16 +70,21 @@ func parseRequest(data []byte) (*request, error) {
 		passphrase: f.mandatory("PASSPHRASE="),
 		lifetime:   f.integer("LIFETIME="),
 	}
-	if len(r.passphrase) > maxPassphrase {
-		r.passphrase = r.passphrase[:maxPassphrase]
-	}
 	// Fields of other commands are parsed too, whatever the command is: twice
 	// one of them refuses a GET as well.
-	for _, name := range []string{"NEW_PHRASE=", "RETRIEVER=", "RENEWER=", "CRED_DESC=", "KEYRETRIEVERS=", "RETRIEVER_TRUSTED="} {
-		f.single(name)
+	r.passphrase = r.passphrase[:min(len(r.passphrase), maxPassphrase)]
+	if phrase := f.optional("NEW_PHRASE="); phrase != nil {
+		r.newPassphrase = (*phrase)[:min(len(*phrase), maxPassphrase)]
 	}
-	r.credName, r.hasCredName = f.single("CRED_NAME=")
-	if _, ok := f.single("TRUSTED_CERTS="); ok {
+	r.credName = f.optional("CRED_NAME=")
+	r.settings = settings{
+		description:      f.optional("CRED_DESC="),
+		retriever:        f.optional("RETRIEVER="),
+		renewer:          f.optional("RENEWER="),
+		keyRetriever:     f.optional("KEYRETRIEVERS="),
+		trustedRetriever: f.optional("RETRIEVER_TRUSTED="),
+	}
+	if f.optional("TRUSTED_CERTS=") != nil {
 		r.trustedCerts = f.integer("TRUSTED_CERTS=") != 0
 	}
 	r.voName = f.all("VONAME=")
@@ -100,6 +130,14 @@ func (f *fieldText) single(name string) (string, bool) {
 		return "", false
 	}
 	return values[0], true
+}
+
+// optional returns the value of a field that may occur once, nil if it does not.
+func (f *fieldText) optional(name string) *string {
+	if value, ok := f.single(name); ok {
+		return &value
+	}
+	return nil
 }
 
 // mandatory returns the value, perhaps empty, of a field that must occur once.

@@ -15,7 +15,7 @@ func TestParseRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	if r.command != 0 || r.username != "alice" || r.passphrase != "pass phrase" || r.lifetime != 43200 ||
-		r.credName != "a_b" || !r.hasCredName || !r.trustedCerts || strings.Join(r.voName, " ") != "x y:/y/Role=z" || len(r.vomses) != 1 {
+		r.credName == nil || *r.credName != "a_b" || !r.trustedCerts || strings.Join(r.voName, " ") != "x y:/y/Role=z" || len(r.vomses) != 1 {
 		t.Errorf("parsed %+v", r)
 	}
 	long := strings.Repeat("p", 3000)
@@ -32,6 +32,10 @@ func FuzzParseRequest(f *testing.F) {
 		"LIFETIME=0\n  PASSPHRASE=\nSOMETHING=else\nUSERNAME=alicestore\nCOMMAND=2\nVERSION=MYPROXYv2\n\x00",
 		"VERSION=MYPROXYv2\nCOMMAND=0x7fffffffffffffff\nUSERNAME=a\nPASSPHRASE=LIFETIME=5",
 		"COMMAND=-9223372036854775808\n", "LIFETIME=+ 08",
+		"VERSION=MYPROXYv2\nCOMMAND=1\nUSERNAME=a\nPASSPHRASE=b\nLIFETIME=1\nCRED_NAME=c\nCRED_DESC=has CRED_NAME=d\nRETRIEVER=*\nRENEWER=*\n\x00",
+		"VERSION=MYPROXYv2\nCOMMAND=4\nUSERNAME=a\nPASSPHRASE=b\nLIFETIME=0\nNEW_PHRASE=c\n\x00",
+		"VERSION=MYPROXYv2\nCOMMAND=5\nUSERNAME=a\nPASSPHRASE=b\nLIFETIME=1\nKEYRETRIEVERS=*\nRETRIEVER_TRUSTED=*/CN=x\n\x00more",
+		"VERSION=MYPROXYv2\nCOMMAND=7\nUSERNAME=\nPASSPHRASE=\nLIFETIME=0\nTRUSTED_CERTS=1\n\x00",
 	} {
 		f.Add([]byte(seed))
 	}
@@ -49,7 +53,15 @@ func FuzzParseRequest(f *testing.F) {
 				t.Fatalf("accepted without %s or with a second line of it: %q", name, text)
 			}
 		}
-		if r.lifetime < 0 || len(r.passphrase) > maxPassphrase || strings.ContainsAny(r.username+r.passphrase+r.credName, "\n\x00") {
+		for name, value := range map[string]*string{
+			"CRED_NAME=": r.credName, "CRED_DESC=": r.description, "RETRIEVER=": r.retriever, "RENEWER=": r.renewer,
+			"KEYRETRIEVERS=": r.keyRetriever, "RETRIEVER_TRUSTED=": r.trustedRetriever,
+		} {
+			if (value != nil) != strings.Contains(text, name) || value != nil && !strings.Contains(text, name+*value) {
+				t.Fatalf("%s is %v in %q", name, value, text)
+			}
+		}
+		if r.lifetime < 0 || len(r.passphrase) > maxPassphrase || strings.ContainsAny(r.username+r.passphrase+r.newPassphrase, "\n\x00") {
 			t.Fatalf("accepted %+v", r)
 		}
 	})

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,55 +18,10 @@ import (
 	"github.com/x509-credential-helper/x509-credential-helper/internal/safego"
 )
 
-// Mode is what kind of MyProxy server it is.
-type Mode string
-
-// The modes.
-const (
-	Repository Mode = "repository" // signs proxies below stored credentials
-	CA         Mode = "ca"         // an online CA: signs end-entity certificates
-)
-
-// Options says what to start. Only Dir is needed.
-type Options struct {
-	// Dir is where everything is written; made with mode 0700 if it is not
-	// there. It must be empty, or be left by a sandbox: Start rewrites what is
-	// in it. Close leaves it to its owner.
-	Dir string
-	// Listen is the address to listen on, a loopback one; "" is a free port of
-	// 127.0.0.1.
-	Listen string
-	Mode   Mode // "" is Repository
-	// MinTLS and MaxTLS are versions as of crypto/tls; 0 is 1.2 and 1.3.
-	MinTLS, MaxTLS uint16
-	// Clock is the time at which everything here happens; nil is time.Now.
-	Clock func() time.Time
-	// MaxLifetime is max_proxy_lifetime or max_cert_lifetime; 0 is none, or 12
-	// hours in CA mode.
-	MaxLifetime time.Duration
-	// Retrievers are patterns of the DNs that may GET ("*" stands for any
-	// text); nil lets everybody, anonymous clients included.
-	Retrievers []string
-	// NoTrustRoots leaves TRUSTED_CERTS=1 unanswered, as a server without
-	// cert_dir.
-	NoTrustRoots bool
-	// MinKeyBits is the least size of an RSA key in CA mode.
-	MinKeyBits int
-	// PAMText is the refusal of a wrong pass phrase in CA mode; "" is that of a
-	// failed pam_exec. Real PAM stacks say "Authentication failure".
-	PAMText string
-	VOMS    VOMSMode
-	// VOs are the VOs that every user is a member of, and the FQANs there:
-	// groups and roles, "/vo" first.
-	VOs  map[string][]string
-	Host Host
-	// Keys are shared between sandboxes; nil makes new ones.
-	Keys *Keys
-}
-
 // Sandbox is a running server and its world.
 type Sandbox struct {
 	opts     Options
+	policies *Policies
 	keys     *Keys
 	ca       *authority
 	vomsCert *x509.Certificate
@@ -86,6 +40,7 @@ type Sandbox struct {
 	closed   bool
 	open     map[net.Conn]bool
 	accounts map[string]*account
+	store    map[string]*credential // the repository, by storageName
 	requests map[int]int
 	faults   Faults
 	next     []Faults
@@ -119,52 +74,6 @@ func Start(ctx context.Context, o Options) (*Sandbox, error) {
 		return nil
 	})
 	return s, nil
-}
-
-func newSandbox(o Options) (*Sandbox, error) {
-	if o.Dir == "" {
-		return nil, errors.New("the sandbox needs a directory (Options.Dir)")
-	}
-	dir, err := filepath.Abs(o.Dir)
-	if err != nil {
-		return nil, err
-	}
-	o.Dir = dir
-	if o.Listen == "" {
-		o.Listen = "127.0.0.1:0"
-	}
-	host, _, err := net.SplitHostPort(o.Listen)
-	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
-		return nil, fmt.Errorf("the sandbox listens on loopback addresses only, not on %q: use 127.0.0.1:PORT", o.Listen)
-	}
-	if o.Mode == "" {
-		o.Mode = Repository
-	}
-	if o.Mode != Repository && o.Mode != CA {
-		return nil, fmt.Errorf("the sandbox has no mode %q", o.Mode)
-	}
-	if o.MinTLS == 0 {
-		o.MinTLS = tls.VersionTLS12
-	}
-	if o.MaxTLS == 0 {
-		o.MaxTLS = tls.VersionTLS13
-	}
-	if o.Clock == nil {
-		o.Clock = time.Now
-	}
-	if o.PAMText == "" {
-		o.PAMText = "PAM authentication failed: System error"
-	}
-	if o.Keys == nil {
-		o.Keys = NewKeys()
-	}
-	return &Sandbox{
-		opts: o, keys: o.Keys,
-		trustDir: filepath.Join(o.Dir, "certificates"),
-		open:     map[net.Conn]bool{},
-		accounts: map[string]*account{},
-		requests: map[int]int{},
-	}, nil
 }
 
 // prepare makes the directory, the CA, the host certificate and the trust
@@ -265,45 +174,6 @@ func (s *Sandbox) trustRoots() []rootFile {
 	return s.roots
 }
 
-// retrieverPolicy refuses who is not among Options.Retrievers. Measured: all
-// three policies that could have let the client in are named.
-func (s *Sandbox) retrieverPolicy(client string) string {
-	if s.opts.Retrievers == nil {
-		return ""
-	}
-	for _, pattern := range s.opts.Retrievers {
-		if matches(pattern, client) {
-			return ""
-		}
-	}
-	text := ""
-	for _, policy := range []string{"trusted_retrievers", "authorized_retrievers", "authorized_renewers"} {
-		text += `"` + client + `" not authorized by server's ` + policy + " policy\n"
-	}
-	return text
-}
-
-// matches compares with a pattern in which each "*" stands for any text.
-func matches(pattern, text string) bool {
-	parts := strings.Split(pattern, "*")
-	first, last := parts[0], parts[len(parts)-1]
-	if len(parts) == 1 {
-		return text == pattern
-	}
-	if len(text) < len(first)+len(last) || !strings.HasPrefix(text, first) || !strings.HasSuffix(text, last) {
-		return false
-	}
-	text = text[len(first) : len(text)-len(last)]
-	for _, part := range parts[1 : len(parts)-1] {
-		_, rest, found := strings.Cut(text, part)
-		if !found {
-			return false
-		}
-		text = rest
-	}
-	return true
-}
-
 // spawn runs a part of the server in a goroutine that Close waits for.
 func (s *Sandbox) spawn(f func() error) {
 	s.tasks.Add(1)
@@ -331,7 +201,7 @@ func (s *Sandbox) accept() error {
 		faults := s.takeFaults() // here, for the order of the connections to hold
 		s.spawn(func() error {
 			defer s.leave(conn)
-			c := &conversation{s: s, raw: conn, faults: faults, client: anonymous}
+			c := &conversation{s: s, raw: conn, faults: faults, peer: peer{name: anonymous}}
 			c.tls = tls.Server(conn, s.tlsConfig(c))
 			return c.run()
 		})

@@ -214,9 +214,10 @@ func TestGranted(t *testing.T) {
 		{asked: 0, stored: 12 * time.Hour, most: time.Hour, want: time.Hour},
 		{asked: 86400, stored: 48 * time.Hour, most: 2 * time.Hour, want: 2 * time.Hour},
 		{asked: 86400, stored: time.Minute, want: 5 * time.Minute},
+		{asked: 0, stored: 0, want: unlimited},
 	} {
 		conv := &conversation{s: &Sandbox{opts: Options{MaxLifetime: c.most}}}
-		if got := conv.granted(&request{lifetime: c.asked}, &account{User: User{Limit: c.stored}}); got != c.want {
+		if got := conv.granted(&request{lifetime: c.asked}, &credential{lifetime: int(c.stored.Seconds())}); got != c.want {
 			t.Errorf("%+v: granted %s", c, got)
 		}
 	}
@@ -254,8 +255,13 @@ func TestMatches(t *testing.T) {
 		{"*", anonymous, true}, {"*/CN=portal", "/C=XX/CN=portal", true}, {"*/CN=portal", "/C=XX/CN=portal/CN=1", false},
 		{"/C=XX/*/CN=a", "/C=XX/O=b/CN=a", true}, {"/C=XX/*/CN=a", "/C=XX/CN=a", false}, {"ab*ba", "aba", false},
 		{"a*b*c", "axbxc", true}, {"a*b*c", "axc", false}, {"same", "same", true}, {"same", "sames", false},
+		// The rest is what the translation into an extended regular expression
+		// makes possible, meant or not.
+		{"a?c", "abc", true}, {"a?c", "ac", false}, {"a.c", "abc", false}, {`a\.c`, "abc", true}, {`ab\*`, "abbb", true},
+		{"a|b", "b", true}, {"a[0-9]+", "a42", true}, {"a(b", "a(b", false}, {"", "", true}, {"", "a", false},
+		{"subject:*/CN=a", "/CN=a", true}, {"FQAN:*", "/CN=a", false},
 	} {
-		if got := matches(c.pattern, c.text); got != c.want {
+		if got := matchesAny(new(complaint), []string{"none", c.pattern}, c.text); got != c.want {
 			t.Errorf("matches(%q, %q) = %t", c.pattern, c.text, got)
 		}
 	}
@@ -287,7 +293,7 @@ func TestConfigAndGuide(t *testing.T) {
 	if err := s.WriteGuide(&text, g); err != nil {
 		t.Fatal(err)
 	}
-	for _, part := range []string{s.Addr(), "login sandbox", "pass phrase  fake", `CONFIG='/tmp/it'\''s here/config.toml'`} {
+	for _, part := range []string{s.Addr(), "login sandbox", "pass phrase  fake", "myproxy info --tls-cert ", `CONFIG='/tmp/it'\''s here/config.toml'`} {
 		if !strings.Contains(text.String(), part) {
 			t.Errorf("the guide lacks %q:\n%s", part, text.String())
 		}

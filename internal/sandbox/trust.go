@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"crypto/x509"
 	"encoding/pem"
 	"fmt"
 	"math/big"
@@ -99,6 +100,29 @@ func (s *Sandbox) trustFiles() ([]rootFile, error) {
 		}
 		if !s.trust.NoCRL {
 			files = append(files, rootFile{name + ".r0", pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: crl})})
+		}
+	}
+	more, err := otherFiles(s.opts.TrustedCAs)
+	return append(files, more...), err
+}
+
+// otherFiles are those of Options.TrustedCAs.
+func otherFiles(cas []*x509.Certificate) ([]rootFile, error) {
+	var files []rootFile
+	for _, ca := range cas {
+		subject, err := gsi.OneLine(ca.RawSubject)
+		if err != nil {
+			return nil, err
+		}
+		hash, err := gsi.SubjectHash(ca.RawSubject)
+		if err != nil {
+			return nil, err
+		}
+		policy := fmt.Sprintf("access_id_CA   X509    '%s'\npos_rights     globus  CA:sign\ncond_subjects  globus  '\"*\"'\n", subject)
+		for _, name := range []string{hash, gsi.SubjectHashOld(ca.RawSubject)} {
+			files = append(files,
+				rootFile{name + ".0", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.Raw})},
+				rootFile{name + ".signing_policy", []byte(policy)})
 		}
 	}
 	return files, nil

@@ -6,8 +6,11 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/x509-credential-helper/x509-credential-helper/gsi"
@@ -32,7 +35,9 @@ const (
 
 // User is one credential in the repository, or one line of the CA's map.
 type User struct {
-	Name       string
+	Name string
+	// Passphrase opens the stored key or, in CA mode, is the one that PAM lets
+	// in; with "" nobody gets in.
 	Passphrase string
 	// CredentialName is the name of this one of several; "" is the default
 	// credential.
@@ -50,22 +55,31 @@ type User struct {
 	// Locked is the administrator's message in a locked credential.
 	Locked string
 	// Unencrypted says that the key was stored without a pass phrase: no pass
-	// phrase can fetch it.
+	// phrase can fetch it, but a renewer or a trusted retriever can.
 	Unencrypted bool
+	// Description is what the owner wrote about the credential.
+	Description string
+	// Retriever, Renewer, KeyRetriever and TrustedRetriever are the credential's
+	// own policies, patterns as in Policies; "" is none, so that the server's
+	// defaults hold.
+	Retriever, Renewer, KeyRetriever, TrustedRetriever string
+	// Owner is the one-line DN of who stored it; "" is the identity of what is
+	// stored.
+	Owner string
 	// P256 gives the user a P-256 key. The CA's signature is still RSA, so a
 	// stored EEC works; a stored proxy has an ECDSA signature and cannot
 	// delegate.
 	P256 bool
 }
 
-// account is a User with what is stored for it.
+// account is a User and what that person has at home.
 type account struct {
 	User
-	eec    *gsi.Credential // the long-term certificate and its key
-	stored *gsi.Credential // what is in the repository
+	eec *gsi.Credential // the long-term certificate and its key
 }
 
-// AddUser stores a credential, in place of one of the same names.
+// AddUser stores a credential, in place of one of the same names; in CA mode
+// it writes a line of the server's map.
 func (s *Sandbox) AddUser(u User) error {
 	if u.Name == "" {
 		return errors.New("a user of the sandbox needs a name")
@@ -76,66 +90,98 @@ func (s *Sandbox) AddUser(u User) error {
 	if u.Limit == 0 {
 		u.Limit = defaultLifetime
 	}
-	a, err := s.newAccount(u)
+	a, stored, err := s.newAccount(u)
+	if err == nil && s.opts.Mode != CA {
+		err = s.deposit(u, a, stored)
+	}
 	if err != nil {
 		return fmt.Errorf("make a credential for %s: %w", u.Name, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.accounts[storageName(u.Name, u.CredentialName, u.CredentialName != "")] = a
+	s.accounts[storageName(u.Name, named(u.CredentialName))] = a
+	return nil
+}
+
+// deposit puts a user's credential into the repository.
+func (s *Sandbox) deposit(u User, a *account, stored *gsi.Credential) error {
+	passphrase := u.Passphrase
+	switch {
+	case u.Unencrypted:
+		passphrase = ""
+	case passphrase == "":
+		passphrase = rand.Text() // which nobody knows
+	}
+	file, err := newCredentialFile(stored.Chain, stored.Key, passphrase)
+	if err != nil {
+		return err
+	}
+	if u.Owner == "" {
+		if u.Owner, err = gsi.OneLine(a.eec.Chain[0].RawSubject); err != nil {
+			return err
+		}
+	}
+	s.keep(&credential{
+		username: u.Name, name: named(u.CredentialName), owner: u.Owner,
+		lifetime: int(u.Limit / time.Second), lock: named(u.Locked), file: file,
+		settings: settings{
+			description: named(u.Description), retriever: named(u.Retriever), renewer: named(u.Renewer),
+			keyRetriever: named(u.KeyRetriever), trustedRetriever: named(u.TrustedRetriever),
+		},
+	})
 	return nil
 }
 
 // RemoveUser drops what AddUser stored.
 func (s *Sandbox) RemoveUser(name, credentialName string) {
+	s.drop(name, named(credentialName))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.accounts, storageName(name, credentialName, credentialName != ""))
-}
-
-// SetPassphrase changes a pass phrase, as somebody else's CHANGE would.
-func (s *Sandbox) SetPassphrase(name, credentialName, passphrase string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	a := s.accounts[storageName(name, credentialName, credentialName != "")]
-	if a == nil {
-		return fmt.Errorf("the sandbox has no credential of %s named %q", name, credentialName)
-	}
-	changed := *a
-	changed.Passphrase = passphrase
-	s.accounts[storageName(name, credentialName, credentialName != "")] = &changed
-	return nil
+	delete(s.accounts, storageName(name, named(credentialName)))
 }
 
 // Credential returns a user's long-term certificate and key, for use as a
 // client certificate; nil if there is no such user.
 func (s *Sandbox) Credential(name, credentialName string) *gsi.Credential {
-	a := s.account(name, credentialName, credentialName != "")
+	a := s.account(name, named(credentialName))
 	if a == nil {
 		return nil
 	}
 	return a.eec
 }
 
-// storageName is the stem of the file name that the real server would use: so
-// the user "alice-second" gets at alice's credential "second".
-func storageName(user, credential string, named bool) string {
-	if named {
-		return user + "-" + credential
+// IdentityFiles writes a user's long-term certificate and key, not encrypted,
+// into the sandbox's directory, as files for X509_USER_CERT and X509_USER_KEY.
+func (s *Sandbox) IdentityFiles(name, credentialName string) (certFile, keyFile string, err error) {
+	cred := s.Credential(name, credentialName)
+	if cred == nil {
+		return "", "", fmt.Errorf("the sandbox has no user %s with a credential named %q", name, credentialName)
 	}
-	return user
+	block, err := keyBlock(cred.Key)
+	if err != nil {
+		return "", "", err
+	}
+	dir := filepath.Join(s.opts.Dir, "identities")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", "", err
+	}
+	stem := filepath.Join(dir, storageName(name, named(credentialName)))
+	certFile, keyFile = stem+".cert.pem", stem+".key.pem"
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cred.Chain[0].Raw})
+	return certFile, keyFile, errors.Join(writeFile(certFile, certificate), writeFile(keyFile, pem.EncodeToMemory(block)))
 }
 
-func (s *Sandbox) account(user, credential string, named bool) *account {
+func (s *Sandbox) account(user string, credential *string) *account {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.accounts[storageName(user, credential, named)]
+	return s.accounts[storageName(user, credential)]
 }
 
-func (s *Sandbox) newAccount(u User) (*account, error) {
+// newAccount makes a user's certificate and what is stored for the user.
+func (s *Sandbox) newAccount(u User) (*account, *gsi.Credential, error) {
 	key, err := s.userKey(u, keyUser)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	now := s.now()
 	eecEnd, end := now.AddDate(10, 0, 0).Add(-past), now.AddDate(8, 0, 0)
@@ -150,16 +196,16 @@ func (s *Sandbox) newAccount(u User) (*account, error) {
 	}
 	cert, err := s.ca.user(u.CommonName, key.Public(), now.Add(-2*past), eecEnd)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	a := &account{User: u, eec: &gsi.Credential{Chain: []*x509.Certificate{cert}, Key: key}}
-	a.stored = a.eec
+	stored := a.eec
 	for range storedProxies(u.Kind) {
-		if a.stored, err = s.storedProxy(a, end); err != nil {
-			return nil, err
+		if stored, err = s.storedProxy(u, stored, end); err != nil {
+			return nil, nil, err
 		}
 	}
-	return a, nil
+	return a, stored, nil
 }
 
 func storedProxies(k Kind) int {
@@ -172,15 +218,15 @@ func storedProxies(k Kind) int {
 	return 0
 }
 
-// storedProxy is a proxy below a.stored, as the client that put it there made
-// it.
-func (s *Sandbox) storedProxy(a *account, end time.Time) (*gsi.Credential, error) {
-	key, err := s.userKey(a.User, keyProxy)
+// storedProxy is a proxy below a credential, as the client that put it there
+// made it.
+func (s *Sandbox) storedProxy(u User, issuer *gsi.Credential, end time.Time) (*gsi.Credential, error) {
+	key, err := s.userKey(u, keyProxy)
 	if err != nil {
 		return nil, err
 	}
 	language := oidInheritAll
-	if a.Kind == LimitedProxy {
+	if u.Kind == LimitedProxy {
 		language = oidLimited
 	}
 	now := s.now()
@@ -188,7 +234,6 @@ func (s *Sandbox) storedProxy(a *account, end time.Time) (*gsi.Credential, error
 		now = end.Add(-past)
 	}
 	o := proxyOptions{language: language, now: now, lifetime: end.Sub(now), byClient: true}
-	issuer := a.stored
 	cert, err := signProxy(issuer, key.Public(), o)
 	if err != nil {
 		return nil, err
