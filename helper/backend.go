@@ -42,6 +42,7 @@ const (
 	KindBool     KeyKind = "true or false"
 	KindDuration KeyKind = "duration" // "12h", "90m"
 	KindInts     KeyKind = "list of integers"
+	KindPath     KeyKind = "absolute path or one that begins with ~/" // the value is always absolute
 )
 
 // Key is one key that may stand in a profile.
@@ -60,9 +61,11 @@ type Target struct {
 	Principal string
 	// CredentialName is the one of several credentials stored there, or "".
 	CredentialName string
-	// Secrets are the secrets that Obtain may ask for. The first is the one
-	// whose lock is held while it runs, and the one that authentication_failed
-	// speaks of.
+	// Secrets are the secrets that Obtain may ask for. The first that is not
+	// Local is the one whose lock is held while it runs, and the one that
+	// authentication_failed speaks of. Without one there is nothing to lock: a
+	// backend that knows its user by a credential may be asked for several at
+	// once, and its refusals are no authentication_failed.
 	Secrets []SecretRef
 	// ServerKey is set where the server makes the key pair: Spec.CSR is nil.
 	ServerKey bool
@@ -79,6 +82,10 @@ type SecretRef struct {
 	// Check refuses a value that the server could never be sent, with one
 	// sentence that does not contain it. May be nil.
 	Check func(secret.Secret) error
+	// Local secrets open a file of this machine and are never sent: what a
+	// server says has nothing to do with them. They are asked for only when
+	// Obtain gets them.
+	Local bool
 }
 
 // Spec is what a backend is asked for.
@@ -94,6 +101,13 @@ type Spec struct {
 	CSR func(ctx context.Context) ([]byte, error)
 	// Secrets are those that Target named.
 	Secrets Secrets
+	// Current returns the newest credential in the cache that this profile got
+	// from the same target and that is still valid, whatever its lifetime,
+	// rights and attributes, or nil. It goes to the backend alone: to prove who
+	// the user is. A login, which may choose another identity, has none.
+	Current func(ctx context.Context) (*gsi.Credential, error)
+	// Identity is the only DN that will do, "" where none is known yet.
+	Identity string
 	// Sending is called once, right before the first secret goes to a server
 	// that is known to be the right one. Its error ends the attempt.
 	Sending func(ctx context.Context) error

@@ -27,7 +27,7 @@ var commonKeys = []Key{
 	{"match", KindStrings},
 	{"key", KindString},
 	{"identity", KindString},
-	{"ca_dir", KindString},
+	{"ca_dir", KindPath},
 	{"verify_issuer", KindBool},
 	{"signing_policy", KindString},
 	{"crl", KindString},
@@ -81,9 +81,14 @@ func (p *Profile) fill(table map[string]value, backends map[string]Backend, home
 		if !ok {
 			return p.wrong(name, v.file, "must be a "+string(keys[i].Kind))
 		}
+		if keys[i].Kind == KindPath {
+			if parsed, ok = absolutePath(parsed.(string), home); !ok {
+				return p.wrong(name, v.file, "must be an "+string(KindPath))
+			}
+		}
 		if slices.Contains(own, keys[i]) {
 			p.Settings[name] = parsed
-		} else if err := p.set(name, parsed, home); err != nil {
+		} else if err := p.set(name, parsed); err != nil {
 			return p.wrong(name, v.file, err.Error())
 		}
 	}
@@ -129,7 +134,7 @@ func (p *Profile) wrong(key, file, what string) *Error {
 }
 
 // set takes the value of a common key.
-func (p *Profile) set(key string, v any, home string) error {
+func (p *Profile) set(key string, v any) error {
 	switch key {
 	case "backend":
 		p.Backend = v.(string)
@@ -152,7 +157,7 @@ func (p *Profile) set(key string, v any, home string) error {
 	case "verify_issuer":
 		p.VerifyIssuer = v.(bool)
 	case "ca_dir":
-		return p.setCADir(v.(string), home)
+		p.CADir = v.(string)
 	default:
 		return p.setWord(key, v.(string))
 	}
@@ -193,15 +198,12 @@ func (p *Profile) setMatch(patterns []string) (fault error) {
 	return fault
 }
 
-func (p *Profile) setCADir(dir, home string) error {
-	if rest, ok := strings.CutPrefix(dir, "~/"); ok && filepath.IsAbs(home) {
-		dir = filepath.Join(home, rest)
+// absolutePath expands ~/. Nothing is ever read from the working directory.
+func absolutePath(path, home string) (string, bool) {
+	if rest, ok := strings.CutPrefix(path, "~/"); ok && filepath.IsAbs(home) {
+		path = filepath.Join(home, rest)
 	}
-	if !filepath.IsAbs(dir) {
-		return errors.New("must be an absolute path or begin with ~/")
-	}
-	p.CADir = dir
-	return nil
+	return path, filepath.IsAbs(path)
 }
 
 func checkVOMS(list []string) error {
@@ -230,7 +232,7 @@ func checkVOMSES(lines []string) error {
 // parseValue turns a TOML value into what the key's kind says.
 func parseValue(kind KeyKind, v any) (any, bool) {
 	switch kind {
-	case KindString:
+	case KindString, KindPath:
 		s, ok := v.(string)
 		return s, ok
 	case KindBool:

@@ -22,6 +22,8 @@ type entryState struct {
 	// after they were fetched, RejectedAt is the last.
 	Rejections int           `json:"rejections"`
 	RejectedAt cache.Instant `json:"rejected_at"`
+	// Refusal is set where the backend's server said no when it was last asked.
+	Refusal *refusal `json:"refusal,omitempty"`
 }
 
 func readState(l *cache.EntryLock) (s entryState) {
@@ -151,10 +153,14 @@ func (h *Helper) fetchLocked(ctx context.Context, w *wish, lock *cache.EntryLock
 	if err := h.checkRejections(w, state); err != nil {
 		return nil, err
 	}
+	if err := h.checkRefusal(w, state); err != nil {
+		return nil, err
+	}
 	began := h.Cache.Now()
 	got, err := h.obtain(h.withPrompts(ctx, w.request), w)
 	if err != nil {
 		e := h.ended(ctx, err)
+		h.noteRefusal(w, state, e, lock)
 		if isShared(e, w.typed) && ctx.Err() == nil {
 			if record, err := json.Marshal(e); err == nil {
 				_ = lock.Fail(record) // the waiters then find out themselves
@@ -162,7 +168,7 @@ func (h *Helper) fetchLocked(ctx context.Context, w *wish, lock *cache.EntryLock
 		}
 		return nil, inProfile(e, w.profile)
 	}
-	state.Began, state.RefreshFailed = began, cache.Instant{}
+	state.Began, state.RefreshFailed, state.Refusal = began, cache.Instant{}, nil
 	if w.given != nil {
 		state.Rejections = 0
 	}
@@ -244,6 +250,8 @@ func (h *Helper) obtain(ctx context.Context, w *wish) (*verified, error) {
 		VOMS:         w.voms,
 		Limited:      w.limited,
 		Secrets:      secrets,
+		Current:      func(ctx context.Context) (*gsi.Credential, error) { return h.current(ctx, w) },
+		Identity:     w.identity,
 		Sending:      secrets.sending,
 		Trust:        h.trustOpener(w.profile),
 		TrustOptions: w.profile.Trust,

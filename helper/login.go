@@ -21,6 +21,8 @@ type LoginRequest struct {
 type LoginAnswer struct {
 	Get  *GetAnswer
 	Kept string // where the pass phrase is kept now: "keyring" or ""
+	// NoSecret is set where none was needed.
+	NoSecret bool
 	// Why it is not kept, where the configuration says that it should be.
 	Why *Error
 }
@@ -31,7 +33,8 @@ const loginTimeout = 5 * time.Minute
 // Login tries a pass phrase with the server, puts the proxy into the cache and,
 // unless the configuration forbids it, the pass phrase into the keyring. A pass
 // phrase that the server refuses replaces nothing. The identity seen is
-// remembered as the profile's.
+// remembered as the profile's. A profile that knows its user by a credential in
+// place of a pass phrase is tried as well.
 func (h *Helper) Login(ctx context.Context, r LoginRequest) (*LoginAnswer, error) {
 	request := DefaultGetRequest()
 	request.Profile = r.Profile
@@ -52,23 +55,19 @@ func (h *Helper) Login(ctx context.Context, r LoginRequest) (*LoginAnswer, error
 
 func (h *Helper) login(ctx context.Context, w *wish, r LoginRequest) (*LoginAnswer, error) {
 	ref := w.primary()
-	if ref == nil || ref.Question == "" && r.Passphrase == nil {
+	switch {
+	case ref == nil && r.Passphrase != nil:
+		return nil, Errorf(CodeInvalidRequest, "profile %q needs no pass phrase", w.profile.Name)
+	case ref != nil && ref.Question == "" && r.Passphrase == nil:
 		return nil, Errorf(CodeInvalidRequest, "profile %q needs no login", w.profile.Name)
 	}
 	w.given = &givenSecret{value: r.Passphrase, keep: h.Config.Store.Passphrases == cache.Keyring}
-	if err := h.checkKeeping(ctx, w, ref); err != nil { // before anybody types in vain
-		return nil, err
-	}
-	if w.given.value == nil {
-		if !h.mayAsk(w.request) {
-			return nil, Errorf(CodeInteractionRequired, "login asks for the %s on a terminal, and there is none", secretWord(ref.Kind)).
-				WithHint("give it on standard input: x509-credential-helper login --passphrase-stdin")
-		}
-		value, err := h.readSecret(ctx, ref, Client{})
-		if err != nil {
+	if ref != nil {
+		if err := h.giveSecret(ctx, w, ref); err != nil {
 			return nil, err
 		}
-		w.given.value = value
+	} else if err := h.storage(h.nowhere(ctx)); err != nil {
+		return nil, err
 	}
 	w.identity = w.profile.Identity // a new login may change what was remembered
 	got, err := h.fetch(ctx, w)
@@ -81,11 +80,28 @@ func (h *Helper) login(ctx context.Context, w *wish, r LoginRequest) (*LoginAnsw
 			got.Warnings = append(got.Warnings, Warning{"identity_not_remembered", "the identity of this profile is not remembered: " + text})
 		}
 	}
-	a := &LoginAnswer{Get: got, Kept: w.given.kept}
+	a := &LoginAnswer{Get: got, Kept: w.given.kept, NoSecret: ref == nil && !w.typed}
 	if w.given.why != nil {
 		a.Why = h.coded(w.given.why)
 	}
 	return a, nil
+}
+
+// giveSecret asks for the pass phrase, unless the login brought it.
+func (h *Helper) giveSecret(ctx context.Context, w *wish, ref *SecretRef) error {
+	if err := h.checkKeeping(ctx, w, ref); err != nil { // before anybody types in vain
+		return err
+	}
+	if w.given.value != nil {
+		return nil
+	}
+	if !h.mayAsk(w.request) {
+		return Errorf(CodeInteractionRequired, "login asks for the %s on a terminal, and there is none", secretWord(ref.Kind)).
+			WithHint("give it on standard input: x509-credential-helper login --passphrase-stdin")
+	}
+	value, err := h.readSecret(ctx, ref, Client{})
+	w.given.value = value
+	return err
 }
 
 // checkKeeping looks whether the keyring will take the pass phrase. Where there

@@ -34,7 +34,7 @@ type Profile struct {
 // profile leaves out has the zero value.
 type Settings map[string]any
 
-// String returns the value of a KindString key.
+// String returns the value of a KindString or KindPath key.
 func (s Settings) String(key string) string { v, _ := s[key].(string); return v }
 
 // Strings returns the value of a KindStrings key.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/x509-credential-helper/x509-credential-helper/cache"
@@ -23,6 +24,14 @@ type heldSecrets struct {
 	stored  bool   // the primary came from the keyring
 	sent    bool   // it went out
 	asking  func() // called before a human is asked: time to use
+	opened  []openedSecret
+	local   bool // the keyring's, for a file of this machine, was handed out
+}
+
+// openedSecret is a local secret that a human typed at a login.
+type openedSecret struct {
+	ref   *SecretRef
+	value secret.Secret
 }
 
 // takeSecrets locks the primary secret and finds its value: given, kept in the
@@ -145,17 +154,37 @@ func (s *heldSecrets) Get(ctx context.Context, kind string) (secret.Secret, erro
 	if ref := s.w.primary(); ref != nil && ref.Kind == kind {
 		return s.primary, nil
 	}
-	for _, ref := range s.w.target.Secrets {
-		if ref.Kind == kind {
-			value, err := s.h.Cache.Secret(ctx, ref.Account)
-			if errors.Is(err, cache.ErrNotFound) {
-				e := Errorf(CodeInteractionRequired, "no %s is stored for profile %q", secretWord(kind), s.w.profile.Name)
-				return nil, s.h.loginAction(e, s.w.profile.Name)
-			}
-			return value, s.h.storage(err)
+	i := slices.IndexFunc(s.w.target.Secrets, func(r SecretRef) bool { return r.Kind == kind })
+	if i < 0 {
+		return nil, fmt.Errorf("the backend asked for a secret %q that it had not named", kind)
+	}
+	return s.other(ctx, &s.w.target.Secrets[i])
+}
+
+// other finds a secret that is not the primary one: kept in the keyring, or
+// typed. A login asks anew where it can, because what is kept may be wrong.
+func (s *heldSecrets) other(ctx context.Context, ref *SecretRef) (secret.Secret, error) {
+	mayAsk := ref.Question != "" && s.h.mayAsk(s.w.request)
+	if s.w.given == nil || !mayAsk {
+		value, err := s.h.Cache.Secret(ctx, ref.Account)
+		switch {
+		case err == nil:
+			s.local = s.local || ref.Local
+			return value, nil
+		case !errors.Is(err, cache.ErrNotFound) && !(mayAsk && s.h.doesWithout(err)):
+			return nil, s.h.storage(err)
+		case !mayAsk:
+			e := Errorf(CodeInteractionRequired, "no %s is stored for profile %q", secretWord(ref.Kind), s.w.profile.Name)
+			return nil, s.h.loginAction(e, s.w.profile.Name)
 		}
 	}
-	return nil, fmt.Errorf("the backend asked for a secret %q that it had not named", kind)
+	s.asking()
+	s.w.typed = true
+	value, err := s.h.readSecret(ctx, ref, s.w.request.Client)
+	if err == nil && s.w.given != nil {
+		s.opened = append(s.opened, openedSecret{ref, value})
+	}
+	return value, err
 }
 
 // Put implements Secrets.
@@ -181,7 +210,7 @@ func (s *heldSecrets) sending(ctx context.Context) error {
 func (s *heldSecrets) judge(ctx context.Context, err error) error {
 	e := s.h.coded(err)
 	refused := e.Code == CodeAuthenticationFailed && s.lock != nil
-	if refused {
+	if refused || s.local && e.Code == CodeInteractionRequired { // what is kept does not open the file
 		s.h.loginAction(e, s.w.profile.Name)
 	}
 	switch {
@@ -210,6 +239,9 @@ func wasHeard(c Code) bool {
 
 // accepted forgets refusals, and keeps a secret that login was given.
 func (s *heldSecrets) accepted(ctx context.Context) error {
+	if err := s.keepOpened(ctx); err != nil {
+		return err
+	}
 	if s.lock == nil {
 		return nil
 	}
@@ -224,6 +256,29 @@ func (s *heldSecrets) accepted(ctx context.Context) error {
 		}
 	}
 	_ = s.lock.Accept() // a refusal that stays is only a delay
+	return nil
+}
+
+// keepOpened keeps what was typed at a login to open files of this machine.
+func (s *heldSecrets) keepOpened(ctx context.Context) error {
+	for _, o := range s.opened {
+		if !s.w.given.keep {
+			continue
+		}
+		lock, err := s.h.Cache.LockSecret(ctx, o.ref.Account)
+		if err == nil {
+			err = lock.Put(ctx, o.value)
+			_ = lock.Close()
+		}
+		switch {
+		case err == nil:
+			s.w.given.kept = string(cache.Keyring)
+		case s.h.doesWithout(err):
+			s.w.given.why = err
+		default:
+			return s.h.storage(err)
+		}
+	}
 	return nil
 }
 

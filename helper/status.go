@@ -154,13 +154,14 @@ func (h *Helper) entryStatus(s ProfileStatus, e *cache.Entry) ProfileStatus {
 }
 
 func (h *Helper) passphraseStatus(ctx context.Context, target *Target, l *looked) string {
-	if h.Config.Store.Passphrases == cache.None || len(target.Secrets) == 0 {
+	ref := target.primary()
+	if h.Config.Store.Passphrases == cache.None || ref == nil {
 		return string(cache.None)
 	}
 	if l.keyring != nil {
 		return "unknown"
 	}
-	_, err := h.Cache.Secret(ctx, target.Secrets[0].Account)
+	_, err := h.Cache.Secret(ctx, ref.Account)
 	switch {
 	case err == nil:
 		return string(cache.Keyring)

@@ -2,6 +2,7 @@ package helper
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/x509-credential-helper/x509-credential-helper/cache"
@@ -108,11 +109,14 @@ func (w *wish) makeBinding() cache.Binding {
 }
 
 // primary is the secret that a refusal speaks of, or nil.
-func (w *wish) primary() *SecretRef {
-	if len(w.target.Secrets) == 0 {
+func (w *wish) primary() *SecretRef { return w.target.primary() }
+
+func (t *Target) primary() *SecretRef {
+	i := slices.IndexFunc(t.Secrets, func(r SecretRef) bool { return !r.Local })
+	if i < 0 {
 		return nil
 	}
-	return &w.target.Secrets[0]
+	return &t.Secrets[i]
 }
 
 // mayAsk says whether a human may be asked now.
