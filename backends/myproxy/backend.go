@@ -17,8 +17,12 @@ import (
 // Name is what profiles call this backend.
 const Name = "myproxy"
 
-// KindPassphrase is the one secret of this backend.
-const KindPassphrase = "passphrase"
+// The secrets of this backend: the pass phrase on the server, and that of the
+// file in tls_key.
+const (
+	KindPassphrase    = "passphrase"
+	KindKeyPassphrase = "key_passphrase"
+)
 
 // The backend's own profile keys.
 const (
@@ -26,6 +30,14 @@ const (
 	keyUsername = "username"        // default: LOGNAME, then the name of the uid
 	keyCredName = "credential_name" // one of several stored credentials
 	keyServerDN = "server_dn"       // in place of the host name check
+
+	keyAuth        = "auth"         // how the server is to know the user
+	keySeed        = "seed"         // a proxy to begin with
+	keyTLSIdentity = "tls_identity" // who the client is in TLS
+	keyTLSCert     = "tls_cert"     // in place of tls_identity, with
+	keyTLSKey      = "tls_key"
+	keyTrustRoots  = "trust_roots"  // whether to renew the directory of CAs
+	keyMaxLifetime = "max_lifetime" // of later logons, for what is put or stored
 )
 
 // Options are the outside world of the backend. The zero value is this
@@ -68,6 +80,13 @@ func (b *backend) Keys() []helper.Key {
 		{Name: keyUsername, Kind: helper.KindString},
 		{Name: keyCredName, Kind: helper.KindString},
 		{Name: keyServerDN, Kind: helper.KindString},
+		{Name: keyAuth, Kind: helper.KindString},
+		{Name: keySeed, Kind: helper.KindPath},
+		{Name: keyTLSIdentity, Kind: helper.KindString},
+		{Name: keyTLSCert, Kind: helper.KindPath},
+		{Name: keyTLSKey, Kind: helper.KindPath},
+		{Name: keyTrustRoots, Kind: helper.KindString},
+		{Name: keyMaxLifetime, Kind: helper.KindDuration},
 	}
 }
 
@@ -77,6 +96,11 @@ type settings struct {
 	username string
 	credName string
 	serverDN string
+
+	auth, seed      string
+	identity        string // one of the identity… below
+	tlsCert, tlsKey string
+	updateRoots     bool
 }
 
 // settings fills what the profile leaves out from the environment. It never
@@ -99,6 +123,9 @@ func (b *backend) settings(p *helper.Profile) (*settings, error) {
 	}
 	if err := checkValue(fieldCredentialName, s.credName); err != nil {
 		return nil, notConfigured(p, "%w", err)
+	}
+	if err := s.setAuth(p); err != nil {
+		return nil, err
 	}
 	return s, nil
 }
@@ -156,24 +183,37 @@ func currentUsername() (string, error) {
 }
 
 // Target implements helper.Backend. A pass phrase belongs to the list of
-// servers it was stored for: a changed list asks for it again.
+// servers it was stored for: a changed list asks for it again. So does another
+// credential name: servers keep a pass phrase for each.
 func (b *backend) Target(p *helper.Profile) (*helper.Target, error) {
 	s, err := b.settings(p)
 	if err != nil {
 		return nil, err
 	}
 	endpoint := strings.Join(s.hosts, ",")
-	return &helper.Target{
-		Endpoint:       endpoint,
-		Principal:      s.username,
-		CredentialName: s.credName,
-		Secrets: []helper.SecretRef{{
+	t := &helper.Target{Endpoint: endpoint, Principal: s.username, CredentialName: s.credName}
+	if s.auth == authPassphrase {
+		account, who := "pass:v1:"+Name+":"+percentEncode(endpoint)+":"+percentEncode(s.username), fmt.Sprintf("%q", s.username)
+		if s.credName != "" {
+			account += ":" + percentEncode(s.credName)
+			who += " (" + s.credName + ")"
+		}
+		t.Secrets = append(t.Secrets, helper.SecretRef{
 			Kind:     KindPassphrase,
-			Account:  "pass:v1:" + Name + ":" + percentEncode(endpoint) + ":" + percentEncode(s.username),
-			Question: fmt.Sprintf("MyProxy pass phrase of %q at %s", s.username, showServers(s.hosts)),
+			Account:  account,
+			Question: fmt.Sprintf("MyProxy pass phrase of %s at %s", who, showServers(s.hosts)),
 			Check:    CheckPassphrase,
-		}},
-	}, nil
+		})
+	}
+	if s.identity == identityFiles {
+		t.Secrets = append(t.Secrets, helper.SecretRef{
+			Kind:     KindKeyPassphrase,
+			Account:  "keypass:v1:" + percentEncode(s.tlsKey),
+			Question: fmt.Sprintf("Pass phrase of the private key in %q", s.tlsKey),
+			Local:    true,
+		})
+	}
+	return t, nil
 }
 
 // Obtain implements helper.Backend.
@@ -184,7 +224,7 @@ func (b *backend) Obtain(ctx context.Context, spec *helper.Spec) (*helper.Result
 	}
 	req := LogonRequest{
 		Username: s.username, CredentialName: s.credName,
-		Lifetime: spec.Lifetime, Sending: spec.Sending, CSR: spec.CSR,
+		Lifetime: spec.Lifetime, Sending: spec.Sending, CSR: spec.CSR, TrustRoots: s.updateRoots,
 	}
 	for _, vo := range spec.VOMS {
 		req.VOMS = append(req.VOMS, vo.String())
@@ -192,11 +232,12 @@ func (b *backend) Obtain(ctx context.Context, spec *helper.Spec) (*helper.Result
 	if req.VOMSES, err = b.vomses(spec); err != nil {
 		return nil, err
 	}
-	if req.Passphrase, err = spec.Secrets.Get(ctx, KindPassphrase); err != nil {
+	a := &authentication{b: b, s: s, spec: spec}
+	if err := a.prepare(ctx, &req); err != nil {
 		return nil, err
 	}
 	client := &Client{
-		Hosts: s.hosts, ServerDN: s.serverDN,
+		Hosts: s.hosts, ServerDN: s.serverDN, Identity: a.identity,
 		Trust: spec.Trust, TrustOptions: spec.TrustOptions,
 		DialTimeout: b.opts.DialTimeout, IOTimeout: b.opts.IOTimeout,
 		Clock: b.opts.Clock, Dial: b.opts.Dial,
@@ -205,9 +246,12 @@ func (b *backend) Obtain(ctx context.Context, spec *helper.Spec) (*helper.Result
 	if err != nil {
 		return nil, asHelperError(ctx, spec.Profile, &req, err)
 	}
-	result := &helper.Result{Chain: got.Chain, Server: got.Server}
+	result := &helper.Result{Chain: got.Chain, Server: got.Server, Warnings: a.warnings}
 	for _, h := range got.Unanswered {
 		result.Warnings = append(result.Warnings, helper.Warning{Code: "server_unavailable", Message: printable(h.Error())})
+	}
+	if s.updateRoots {
+		result.Warnings = append(result.Warnings, updateRoots(ctx, spec, got.TrustRoots)...)
 	}
 	return result, nil
 }

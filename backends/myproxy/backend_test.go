@@ -60,6 +60,8 @@ func TestTarget(t *testing.T) {
 	}{
 		{name: "the usual", settings: jane, endpoint: "myproxy.example.org:7512", principal: "jane",
 			account: "pass:v1:myproxy:myproxy.example.org%3A7512:jane", question: `MyProxy pass phrase of "jane" at myproxy.example.org`},
+		{name: "one of several credentials", settings: with(keyCredName, "a b"), endpoint: "myproxy.example.org:7512", principal: "jane",
+			account: "pass:v1:myproxy:myproxy.example.org%3A7512:jane:a%20b", question: `MyProxy pass phrase of "jane" (a b) at myproxy.example.org`},
 		{name: "a list with ports and an address", settings: with(keyServer, []string{"a:1", "[2001:db8::1]:2,b", "::1"}),
 			endpoint: "a:1,[2001:db8::1]:2,b:7512,[::1]:7512", principal: "jane",
 			account:  "pass:v1:myproxy:a%3A1%2C%5B2001%3Adb8%3A%3A1%5D%3A2%2Cb%3A7512%2C%5B%3A%3A1%5D%3A7512:jane",
@@ -164,8 +166,8 @@ func TestRecordedCodes(t *testing.T) {
 	}
 	for _, r := range append(recordings(t, "get-*.json"), recordings(t, "clear-text-*.json")...) {
 		t.Run(r.Name, func(t *testing.T) {
-			p := r.replay(t, asRecorded, strings.HasPrefix(r.Name, "get-") && r.ClientCert == "none")
 			req := r.request(t)
+			p := r.replay(t, asRecorded, strings.HasPrefix(r.Name, "get-") && r.ClientCert == "none" && !req.TrustRoots)
 			s := spec(profile(helper.Settings{keyServer: []string{p.addr}, keyUsername: req.Username, keyCredName: req.CredentialName}),
 				string(req.Passphrase), req)
 			s.Trust = r.trust
@@ -323,7 +325,9 @@ func TestKeys(t *testing.T) {
 	for _, k := range New(Options{}).Keys() {
 		names = append(names, k.Name+" "+string(k.Kind))
 	}
-	if want := []string{"server list of strings", "username string", "credential_name string", "server_dn string"}; !slices.Equal(names, want) {
+	if want := []string{"server list of strings", "username string", "credential_name string", "server_dn string",
+		"auth string", "seed " + string(helper.KindPath), "tls_identity string", "tls_cert " + string(helper.KindPath), "tls_key " + string(helper.KindPath),
+		"trust_roots string", "max_lifetime duration"}; !slices.Equal(names, want) {
 		t.Errorf("got %q", names)
 	}
 }

@@ -53,6 +53,7 @@ func TestDeadlines(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			c := w.client(w.serve(nil, talk).addr)
 			c.IOTimeout = 300 * time.Millisecond
 			req, _ := logon(t)

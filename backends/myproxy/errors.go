@@ -27,10 +27,29 @@ const (
 // through TLS: nothing proves that it is the server's.
 var ErrClearText = errors.New("the server answered outside TLS")
 
+// ErrCredentialsExist: Store with NoOverwrite found credentials of the same
+// user and name. Nothing was sent.
+var ErrCredentialsExist = errors.New("credentials are already stored for this user and name: destroy them first, or overwrite them")
+
+// ErrNoIdentity: the command is for the owner of the credential alone, and
+// Client.Identity is nil. No connection was made.
+var ErrNoIdentity = errors.New("no client certificate")
+
+// Stage says how far a conversation had come when the server refused.
+type Stage string
+
+// The stages.
+const (
+	StageRequest    Stage = "request"    // in place of the first OK
+	StageDelegation Stage = "delegation" // in place of what it owed after that: certificates, a certificate request
+	StageFinal      Stage = "final"      // after all of the client's data
+)
+
 // ServerError is a refusal in the server's own words.
 type ServerError struct {
 	Server string
 	Kind   Kind
+	Stage  Stage
 	Texts  []string // as they came, one per line
 	// ClearText is set where the texts came outside TLS. A GSI server does
 	// that when setting up the context fails after the handshake.
@@ -64,9 +83,13 @@ func (e *ServerError) Unwrap() error {
 type RequestError struct {
 	Field  string // "pass phrase", "user name", …
 	Reason string
+	Err    error // for errors.Is; Reason says it. May be nil.
 }
 
 func (e *RequestError) Error() string { return "the " + e.Field + " " + e.Reason }
+
+// Unwrap returns the cause.
+func (e *RequestError) Unwrap() error { return e.Err }
 
 // HostError is one server from which not a single byte came.
 type HostError struct {
@@ -114,6 +137,20 @@ func (e *FailoverError) Error() string { return e.Err.Error() }
 // Unwrap returns the error of the server that answered.
 func (e *FailoverError) Unwrap() error { return e.Err }
 
+// AnonymousError is the error of an anonymous retry, see
+// LogonRequest.AnonymousRetry.
+type AnonymousError struct {
+	Err     error
+	Refused error // why the client's certificate was
+}
+
+func (e *AnonymousError) Error() string {
+	return fmt.Sprintf("%v (asked without a client certificate, because %v)", e.Err, e.Refused)
+}
+
+// Unwrap returns the error of the retry.
+func (e *AnonymousError) Unwrap() error { return e.Err }
+
 // TimeoutError is a server that was too slow at one step.
 type TimeoutError struct {
 	Server, Doing string
@@ -148,9 +185,13 @@ func (e *LostError) Unwrap() error { return e.Err }
 type AlertError struct {
 	Server string
 	Err    error
+	early  bool // it came before the request was sent
 }
 
 func (e *AlertError) Error() string {
+	if about, ok := identityAlert(e.Err); ok {
+		return fmt.Sprintf("%s refuses the client's certificate: %s", e.Server, about)
+	}
 	return fmt.Sprintf("%s broke off TLS: %v", e.Server, e.Err)
 }
 

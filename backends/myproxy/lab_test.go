@@ -54,6 +54,7 @@ func TestRealRepository(t *testing.T) {
 		"CN=myproxy/localhost": {Host: lab.HostMyProxyCN},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			o.CA = ca
 			m := lab.StartMyProxy(t, o)
 			m.Store("alice", canary, ca.User("Alice"))

@@ -2,51 +2,63 @@ package myproxy
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
-	"net"
-	"strings"
 	"time"
 
 	"github.com/x509-credential-helper/x509-credential-helper/gsi"
 	"github.com/x509-credential-helper/x509-credential-helper/internal/secret"
 )
 
-const (
-	defaultDialTimeout = 10 * time.Second
-	defaultIOTimeout   = 30 * time.Second
-)
+// LogonRequest is what Logon asks for.
+type LogonRequest struct {
+	Username   string
+	Passphrase secret.Secret
+	// CredentialName picks one of several credentials stored for the user;
+	// "" is the one without a name.
+	CredentialName string
+	// Lifetime is a wish; it is sent in whole seconds, rounded up. Zero is
+	// DefaultLifetime.
+	Lifetime time.Duration
+	// VOMS are VOs ("vo" or "vo:/vo/group/Role=x") whose attributes the proxy
+	// shall carry. Servers that cannot do that say nothing.
+	VOMS []string
+	// VOMSES are lines of a vomses file that tell the server where to ask for
+	// VOMS. They are sent only along with VOMS.
+	VOMSES []string
+	// TrustRoots asks for the files of the server's trust directory along with
+	// the certificate.
+	TrustRoots bool
+	// Renew is a credential that is still valid and that the new one shall
+	// replace: the server accepts the proof of possessing it in place of the
+	// pass phrase, which must be empty, from a client whose certificate matches
+	// the credential's policy of renewers. Without Renew an empty pass phrase
+	// is trusted retrieval: the policy of trusted retrievers decides by
+	// Client.Identity.
+	Renew *gsi.Credential
+	// AnonymousRetry asks once more without Client.Identity where the server
+	// refuses that certificate itself, which it does before it has looked at
+	// any pass phrase.
+	AnonymousRetry bool
+	// Sending, if set, is called once, after the server has proved its identity
+	// and right before the request with the pass phrase goes out. Its error
+	// ends the attempt.
+	Sending func(ctx context.Context) error
+	// CSR returns the PKCS#10 request in DER. It is called once the server has
+	// accepted the pass phrase, so it may wait for a key that is being made.
+	CSR func(ctx context.Context) ([]byte, error)
+}
 
-// Client talks to one MyProxy service. The zero value of every field but Hosts
-// and Trust is usable. A Client holds no connection and may be used by several
-// goroutines at once.
-type Client struct {
-	// Hosts are the servers of one service as "host:port", tried in order. The
-	// next one is tried only where not a single byte came from the one before,
-	// so a pass phrase is never sent twice.
-	Hosts []string
-	// ServerDN, if set, is the whole subject that the server's certificate must
-	// have, in the one-line or the RFC 2253 form. It replaces the check of the
-	// host name.
-	ServerDN string
-	// Trust opens the directory of trust anchors. It runs while the
-	// connection is being made.
-	Trust        func() (*gsi.TrustDir, error)
-	TrustOptions gsi.TrustOptions
-	// Identity is the client's certificate with its chain, which some servers'
-	// policies ask for. nil is the anonymous client.
-	Identity *tls.Certificate
-	// DialTimeout bounds connecting to one host and the TLS handshake with it;
-	// default 10 s.
-	DialTimeout time.Duration
-	// IOTimeout bounds each message that is read or written; default 30 s.
-	IOTimeout time.Duration
-	// Clock is what certificates are judged by; default time.Now.
-	Clock func() time.Time
-	// Dial makes TCP connections; default that of a net.Dialer.
-	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+// request returns the request of the protocol.
+func (r *LogonRequest) request() (request, error) {
+	seconds, err := wholeSeconds(fieldLifetime, r.Lifetime)
+	if err == nil {
+		err = checkRenew(r)
+	}
+	return request{
+		command: commandGet, username: r.Username, passphrase: r.Passphrase, seconds: seconds,
+		credName: r.CredentialName, trustRoots: r.TrustRoots, voms: r.VOMS, vomses: r.VOMSES,
+	}, err
 }
 
 // LogonResult is what a server gave. Nothing but the server's identity has been
@@ -59,99 +71,58 @@ type LogonResult struct {
 	Server string
 	// Unanswered are the servers that were tried before it.
 	Unanswered []*HostError
+	// TrustRoots are the files of the server's trust directory, by the names
+	// that it gave them: nothing says yet that these are safe, see
+	// InstallTrustRoots. nil where none were asked for or the server has none.
+	TrustRoots map[string][]byte
+	// Anonymous is set where the server refused the client's certificate and
+	// the pass phrase was then sent by an anonymous client: why it was refused.
+	// Tell the user.
+	Anonymous error
 }
 
 // Logon gets a certificate for the key of req.CSR (command GET).
 //
-// Its errors are *RequestError before anything was sent; *DialError where no
-// server answered; *TrustError, *AlertError, *ServerError, *CertificateError,
+// Its errors are *RequestError before anything was sent, or for what req.CSR
+// returned; *DialError where no server answered; *TrustError, *AlertError, *ServerError, *CertificateError,
 // *ProtocolError, *TimeoutError and *LostError for a server that did; the
 // error of req.CSR; and one that wraps ctx.Err(). Those of a server that
-// answered after others had not are wrapped in *FailoverError.
+// answered after others had not are wrapped in *FailoverError, and those of a
+// retry without Client.Identity in *AnonymousError. Those of the other commands
+// are the same.
 func (c *Client) Logon(ctx context.Context, req LogonRequest) (*LogonResult, error) {
 	if req.CSR == nil {
-		return nil, &RequestError{Field: "certificate request", Reason: "is missing"}
+		return nil, &RequestError{Field: fieldCSR, Reason: "is missing"}
 	}
-	if err := checkHosts(c.Hosts); err != nil {
-		return nil, err
-	}
-	msg, err := req.encode()
+	message, err := req.request()
 	if err != nil {
 		return nil, err
 	}
-	defer clear(msg)
-
-	trust := openTrust(c.Trust)
-	var unanswered []*HostError
-	for _, host := range c.Hosts {
-		chain, err := c.logonAt(ctx, host, msg, &req, trust)
-		if err == nil {
-			return &LogonResult{Chain: chain, Server: host, Unanswered: unanswered}, nil
-		}
-		var silent *HostError
-		if errors.As(err, &silent) {
-			unanswered = append(unanswered, silent)
-			continue
-		}
-		hideEcho(err, req.Passphrase)
-		if len(unanswered) > 0 {
-			return nil, &FailoverError{Err: err, Earlier: unanswered}
-		}
-		return nil, err
-	}
-	return nil, &DialError{Hosts: unanswered}
-}
-
-// hideEcho drops a server's words where they repeat the pass phrase (a PAM
-// module may). All of them: a gap would show where it stood. Shorter pass
-// phrases would be found in every other word.
-func hideEcho(err error, pass secret.Secret) {
-	var said *ServerError
-	if len(pass) < 4 || !errors.As(err, &said) {
-		return
-	}
-	if strings.Contains(strings.Join(said.Texts, "\n"), string(pass)) {
-		said.Texts = nil
-	}
-}
-
-// checkHosts finds out before the first connection that a later one cannot be
-// made.
-func checkHosts(hosts []string) error {
-	if len(hosts) == 0 {
-		return &RequestError{Field: "list of servers", Reason: "is empty"}
-	}
-	for _, h := range hosts {
-		host, port, err := net.SplitHostPort(h)
-		if err != nil || host == "" || port == "" {
-			return &RequestError{Field: "server " + fmt.Sprintf("%q", h), Reason: "is not of the form host:port"}
-		}
-	}
-	return nil
-}
-
-// logonAt holds the conversation with one server. A *HostError says that
-// nothing came from it.
-func (c *Client) logonAt(ctx context.Context, host string, msg []byte, req *LogonRequest, trust *trustFuture) ([]*x509.Certificate, error) {
-	s, err := c.connect(ctx, host, trust)
+	var got LogonResult
+	where, err := c.run(ctx, &exchange{
+		request: message, identity: c.Identity, anonymousRetry: req.AnonymousRetry, sending: req.Sending,
+		follow: func(s *session, first *response) error { return got.receive(s, first, &req) },
+	})
 	if err != nil {
 		return nil, err
 	}
-	defer s.close()
-	if err := s.begin(); err != nil {
-		return nil, err
-	}
-	if req.Sending != nil {
-		if err := req.Sending(ctx); err != nil {
-			return nil, err
+	got.Server, got.Unanswered, got.Anonymous = where.server, where.unanswered, where.anonymous
+	return &got, nil
+}
+
+// receive goes on after the first answer: the proof of a credential to renew,
+// if the server wants one, then the certificate request and the certificates.
+func (got *LogonResult) receive(s *session, first *response, req *LogonRequest) (err error) {
+	if first.code == responseChallenge {
+		if first, err = s.prove(req.Renew, first); err != nil {
+			return err
 		}
 	}
-	if err := s.command(msg); err != nil {
-		return nil, err
-	}
-	csr, err := req.CSR(ctx)
+	got.TrustRoots = first.files
+	csr, err := req.CSR(s.ctx)
 	if err != nil {
-		return nil, fmt.Errorf("no certificate request could be made: %w", err)
+		return fmt.Errorf("no certificate request could be made: %w", err)
 	}
-	return s.certify(csr)
+	got.Chain, err = s.certify(csr)
+	return err
 }

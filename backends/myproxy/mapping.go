@@ -62,6 +62,9 @@ func withCode(ctx context.Context, p *helper.Profile, req *LogonRequest, err err
 		return trustError(trust)
 	case errors.As(err, &server):
 		return serverError(p, req, server)
+	case refusesIdentity(err):
+		return helper.Errorf(helper.CodeAuthorizationDenied, "the server refuses the client's certificate: %w", err).
+			WithHint("it must be valid, and its CA known to the server; it is that of %s, or of %s and %s", keyTLSIdentity, keyTLSCert, keyTLSKey)
 	case errors.As(err, &alert), errors.As(err, &protocol):
 		return helper.Errorf(helper.CodeServerRefused, "%w", err).
 			WithHint("check that server names a MyProxy server (its port is usually %s)", DefaultPort)
@@ -118,13 +121,18 @@ func trustError(err *TrustError) *helper.Error {
 }
 
 func serverError(p *helper.Profile, req *LogonRequest, err *ServerError) *helper.Error {
+	if auth := p.Settings.String(keyAuth); (auth == authRenewal || auth == authTrusted) && !err.ClearText {
+		if e := unattendedError(req, err); e != nil {
+			return e
+		}
+	}
 	switch err.Kind {
 	case KindAuthentication:
 		return helper.Errorf(helper.CodeAuthenticationFailed, "%w", err).
 			WithHint("check username in the profile; for another pass phrase run: x509-credential-helper login %s", p.Name)
 	case KindNotFound:
 		return helper.Errorf(helper.CodeNotFound, "%w", err).
-			WithHint("check credential_name in the profile, or store a credential with myproxy-init")
+			WithHint("check credential_name in the profile, or store a credential with: x509-credential-helper myproxy put")
 	case KindDenied:
 		return helper.Errorf(helper.CodeAuthorizationDenied, "%w", err).
 			WithHint("ask the server's administrator, or the owner of the credential")
@@ -139,6 +147,35 @@ func serverError(p *helper.Profile, req *LogonRequest, err *ServerError) *helper
 		return e.WithHint("no vomses line for %s was found here; set vomses in the profile", strings.Join(req.VOMS, ", "))
 	}
 	return e
+}
+
+// unattendedError is a server's refusal of a renewal or of a trusted retrieval.
+// "no passphrase" and "authentication failed" mean there that no policy lets the
+// client through (measured: Debian myproxy-server 6.2.14); another pass phrase
+// would not help. nil: it has nothing to do with that.
+func unattendedError(req *LogonRequest, err *ServerError) *helper.Error {
+	words := err.Words()
+	if err.Kind == KindAuthentication && (strings.Contains(words, "No credentials exist") || strings.Contains(words, "unknown username")) {
+		return helper.Errorf(helper.CodeNotFound, "%w", err).
+			WithHint("check username and credential_name in the profile, or store a credential that may be renewed")
+	}
+	if err.Kind != KindAuthentication && err.Kind != KindDenied {
+		return nil
+	}
+	e := helper.Errorf(helper.CodeAuthorizationDenied, "%w", err)
+	switch {
+	case strings.Contains(words, "locked"):
+		return nil
+	case strings.Contains(words, "self-authz"):
+		return e.WithHint("the server does not let a user's own certificate do this: set tls_identity = \"anonymous\" in the profile, or ask its administrator for allow_self_authorization")
+	case strings.Contains(words, "does not match credential to be renewed"):
+		return e.WithHint("the proxy belongs to somebody else than the stored credential: check seed, username and credential_name in the profile")
+	case strings.Contains(words, "verification failed"):
+		return e.WithHint("the server does not accept the proxy that was to be renewed: put another one into the seed")
+	case req.Renew != nil:
+		return e.WithHint("the credential must have been stored with a policy of renewers that this client matches, and the server's authorized_renewers must match it, too; an anonymous client needs \"*\" or \"<anonymous>\" in both")
+	}
+	return e.WithHint("the credential must have been stored with a policy of trusted retrievers that the client's certificate matches, and the server's trusted_retrievers must match it, too")
 }
 
 // silentHosts are the servers of the list from which nothing came.

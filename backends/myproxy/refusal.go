@@ -1,6 +1,9 @@
 package myproxy
 
-import "strings"
+import (
+	"errors"
+	"strings"
+)
 
 // refusals maps what servers say to kinds; the first entry found in any of the
 // lines decides. The texts are those of Debian myproxy-server 6.2.14
@@ -13,6 +16,7 @@ var refusals = [...]struct {
 	{"credential locked", KindDenied},
 	{"No credentials exist for username", KindAuthentication},
 	{"No credentials exist with username", KindNotFound}, // … and credential name
+	{"Credentials do not exist", KindNotFound},           // destroy
 	{"unknown username", KindAuthentication},             // online CA
 	{"self-authz", KindDenied},
 	{"not authorized by", KindDenied},
@@ -26,6 +30,7 @@ var refusals = [...]struct {
 	{"invalid pass phrase", KindAuthentication},
 	{"no passphrase", KindAuthentication},
 	{"Bad password", KindAuthentication},
+	{"invalid password", KindAuthentication},      // online CA
 	{"authentication failed", KindAuthentication}, // "PAM …", "SASL …", or alone
 }
 
@@ -43,10 +48,45 @@ func classify(texts []string) Kind {
 }
 
 // refusal makes a ServerError of a response that is not OK.
-func refusal(server string, r *response) error {
+func refusal(server string, stage Stage, r *response) error {
 	if r.code == responseChallenge {
-		return &ServerError{Server: server, Kind: KindAuthentication,
+		return &ServerError{Server: server, Kind: KindAuthentication, Stage: stage,
 			Texts: []string{"the server asks for the proof of a credential to renew, because no pass phrase was sent"}}
 	}
-	return &ServerError{Server: server, Kind: classify(r.texts), Texts: r.texts}
+	return &ServerError{Server: server, Kind: classify(r.texts), Stage: stage, Texts: r.texts}
+}
+
+// identityAlerts are the TLS alerts about a client's certificate (RFC 8446
+// section 6.2), as crypto/tls names them; it keeps their numbers to itself.
+var identityAlerts = [...]string{
+	"bad certificate", "unsupported certificate", "revoked certificate", "expired certificate",
+	"unknown certificate", "unknown certificate authority", "access denied", "error decrypting message",
+}
+
+// identityAlert returns which of them an error of crypto/tls is.
+func identityAlert(err error) (string, bool) {
+	for _, text := range identityAlerts {
+		if strings.HasSuffix(err.Error(), "tls: "+text) {
+			return text, true
+		}
+	}
+	return "", false
+}
+
+// refusesIdentity says whether err is a server that refuses the client's
+// certificate, and has heard nothing else yet.
+func refusesIdentity(err error) bool {
+	var alert *AlertError
+	if !errors.As(err, &alert) || !alert.early {
+		return false
+	}
+	_, ok := identityAlert(alert.Err)
+	return ok
+}
+
+// tooOld says whether a handshake failed because the server has nothing newer
+// than TLS 1.1: either side may find that out.
+func tooOld(err error) bool {
+	text := err.Error()
+	return strings.HasSuffix(text, "tls: protocol version not supported") || strings.Contains(text, "tls: server selected unsupported protocol version")
 }

@@ -1,7 +1,6 @@
 package myproxy
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"strconv"
@@ -19,37 +18,15 @@ const (
 	// ones silently (a buffer of 1024 bytes with the NUL).
 	maxPassphrase = 1023
 
-	// maxRequest is the payload of one TLS record. A server takes whatever
+	// minPassphrase is the least that a server takes of a new pass phrase.
+	minPassphrase = 6
+
+	// maxMessageOut is the payload of one TLS record. A server takes whatever
 	// records it can read at once as the whole message, so that one which
 	// needs two records may be cut between them (measured: Debian
 	// myproxy-server 6.2.14, "error parsing request").
-	maxRequest = 16 << 10
+	maxMessageOut = 16 << 10
 )
-
-// LogonRequest is what Logon asks for.
-type LogonRequest struct {
-	Username   string
-	Passphrase secret.Secret
-	// CredentialName picks one of several credentials stored for the user;
-	// "" is the one without a name.
-	CredentialName string
-	// Lifetime is a wish; it is sent in whole seconds, rounded up. Zero is
-	// DefaultLifetime.
-	Lifetime time.Duration
-	// VOMS are VOs ("vo" or "vo:/vo/group/Role=x") whose attributes the proxy
-	// shall carry. Servers that cannot do that say nothing.
-	VOMS []string
-	// VOMSES are lines of a vomses file that tell the server where to ask for
-	// VOMS. They are sent only along with VOMS.
-	VOMSES []string
-	// Sending, if set, is called once, after the server has proved its identity
-	// and right before the request with the pass phrase goes out. Its error
-	// ends the attempt.
-	Sending func(ctx context.Context) error
-	// CSR returns the PKCS#10 request in DER. It is called once the server has
-	// accepted the pass phrase, so it may wait for a key that is being made.
-	CSR func(ctx context.Context) ([]byte, error)
-}
 
 // tokens are the field names of the protocol. A server finds fields with
 // strstr, not line by line (gct myproxy.c, convert_message): a value that
@@ -80,99 +57,178 @@ func checkValue(field, value string) error {
 	return nil
 }
 
+// command is the number of a command of the protocol.
+type command string
+
+// The commands.
+const (
+	commandGet        command = "0"
+	commandPut        command = "1"
+	commandInfo       command = "2"
+	commandDestroy    command = "3"
+	commandChange     command = "4"
+	commandStore      command = "5"
+	commandRetrieve   command = "6"
+	commandTrustRoots command = "7"
+)
+
 // CheckPassphrase refuses a pass phrase that no MyProxy server can be sent:
 // with control characters, with the name of a field of the protocol in it, or
 // of more than 1023 bytes. The error does not contain it.
-func CheckPassphrase(p secret.Secret) error {
-	if len(p) > maxPassphrase {
-		return &RequestError{Field: fieldPassphrase, Reason: fmt.Sprintf("is longer than the %d bytes that MyProxy servers keep", maxPassphrase)}
+func CheckPassphrase(p secret.Secret) error { return checkSecret(fieldPassphrase, p) }
+
+// CheckNewPassphrase refuses, beyond that, one that no server would accept as a
+// new one: of less than 6 bytes.
+func CheckNewPassphrase(p secret.Secret) error {
+	if len(p) < minPassphrase {
+		return &RequestError{Field: fieldNewPassphrase, Reason: fmt.Sprintf("is shorter than the %d bytes that MyProxy servers demand", minPassphrase)}
 	}
-	return checkValue(fieldPassphrase, string(p))
+	return checkSecret(fieldNewPassphrase, p)
+}
+
+func checkSecret(field string, p secret.Secret) error {
+	if len(p) > maxPassphrase {
+		return &RequestError{Field: field, Reason: fmt.Sprintf("is longer than the %d bytes that MyProxy servers keep", maxPassphrase)}
+	}
+	return checkValue(field, string(p))
 }
 
 // Names of fields for people.
 const (
 	fieldPassphrase     = "pass phrase"
+	fieldNewPassphrase  = "new pass phrase"
 	fieldUsername       = "user name"
 	fieldCredentialName = "credential name"
 	fieldVO             = "VO"
 	fieldVOMSES         = "vomses line"
 	fieldLifetime       = "lifetime"
+	fieldMaxLifetime    = "maximum lifetime"
+	fieldDescription    = "description"
+	fieldCSR            = "certificate request"
+	fieldPolicy         = "policy"
+	fieldCertificate    = "certificate"
+	fieldKey            = "private key"
+	fieldIdentity       = "client certificate"
+	fieldCredential     = "credential"
 )
 
+// request is a request of any command. What a command does not use stays empty
+// and is not sent.
+type request struct {
+	command                   command
+	username                  string
+	passphrase, newPassphrase secret.Secret
+	seconds                   int64
+	credName, description     string
+	policy                    Policy
+	trustRoots                bool
+	voms, vomses              []string
+}
+
 // encode returns the request as one message, NUL included. The order of the
-// fields is that of the C client.
-func (r *LogonRequest) encode() ([]byte, error) {
-	seconds, err := wholeSeconds(r.Lifetime)
-	if err != nil {
-		return nil, err
-	}
-	if r.Username == "" {
+// fields is that of the C client (gct myproxy.c,
+// myproxy_serialize_request_ex); servers take any.
+func (r *request) encode() ([]byte, error) {
+	if r.username == "" && r.command != commandTrustRoots {
 		return nil, &RequestError{Field: fieldUsername, Reason: "is empty"}
 	}
-	if err := CheckPassphrase(r.Passphrase); err != nil {
+	if err := CheckPassphrase(r.passphrase); err != nil {
+		return nil, err
+	}
+	if err := checkSecret(fieldNewPassphrase, r.newPassphrase); err != nil {
 		return nil, err
 	}
 	// Room for all of it: a growing slice would leave copies of the pass
 	// phrase behind.
-	msg := make([]byte, 0, maxRequest)
-	lifetime := strconv.FormatInt(seconds, 10)
-	room := maxRequest - len("PASSPHRASE=\nLIFETIME=\n") - len(r.Passphrase) - len(lifetime)
-	add := func(key, field, value string) error {
-		if err := checkValue(field, value); err != nil {
-			return err
-		}
-		if len(msg)+len(key)+len(value)+3 > room {
-			return &RequestError{Field: field, Reason: "makes the request longer than a server can read in one piece"}
-		}
-		msg = append(append(append(append(msg, key...), '='), value...), '\n')
-		return nil
+	w := requestWriter{msg: make([]byte, 0, maxMessageOut)}
+	w.room = maxMessageOut - 1 - len("PASSPHRASE=\nNEW_PHRASE=\n") - len(r.passphrase) - len(r.newPassphrase)
+	w.add("VERSION", "", "MYPROXYv2")
+	w.add("COMMAND", "", string(r.command))
+	w.add("USERNAME", fieldUsername, r.username)
+	// Mandatory in every command, though it may be empty.
+	w.addSecret("PASSPHRASE", r.passphrase)
+	if len(r.newPassphrase) > 0 {
+		w.addSecret("NEW_PHRASE", r.newPassphrase)
 	}
-	msg = append(msg, "VERSION=MYPROXYv2\nCOMMAND=0\n"...)
-	if err := add("USERNAME", fieldUsername, r.Username); err != nil {
-		return nil, err
+	w.add("LIFETIME", fieldLifetime, strconv.FormatInt(r.seconds, 10))
+	r.addOptional(&w)
+	if w.err != nil {
+		clear(w.msg)
+		return nil, w.err
 	}
-	msg = append(append(append(msg, "PASSPHRASE="...), r.Passphrase...), '\n')
-	msg = append(append(append(msg, "LIFETIME="...), lifetime...), '\n')
-	room = maxRequest
-	if err := r.addOptional(add); err != nil {
-		clear(msg)
-		return nil, err
-	}
-	return append(msg, 0), nil
+	return append(w.msg, 0), nil
 }
 
 // addOptional adds the fields that a request may go without.
-func (r *LogonRequest) addOptional(add func(key, field, value string) error) error {
-	if r.CredentialName != "" {
-		if err := add("CRED_NAME", fieldCredentialName, r.CredentialName); err != nil {
-			return err
+func (r *request) addOptional(w *requestWriter) {
+	for _, f := range [...]struct{ key, field, value string }{
+		{"RETRIEVER", fieldPolicy, r.policy.Retriever},
+		{"RENEWER", fieldPolicy, r.policy.Renewer},
+		{"CRED_NAME", fieldCredentialName, r.credName},
+		{"CRED_DESC", fieldDescription, r.description},
+		{"KEYRETRIEVERS", fieldPolicy, r.policy.KeyRetriever},
+		{"RETRIEVER_TRUSTED", fieldPolicy, r.policy.TrustedRetriever},
+	} {
+		if f.value != "" {
+			w.add(f.key, f.field, f.value)
 		}
 	}
-	for _, vo := range r.VOMS {
+	if r.trustRoots {
+		w.add("TRUSTED_CERTS", "", "1")
+	}
+	for _, vo := range r.voms {
 		if vo == "" {
-			return &RequestError{Field: fieldVO, Reason: "is empty"}
+			w.fail(&RequestError{Field: fieldVO, Reason: "is empty"})
 		}
-		if err := add("VONAME", fieldVO, vo); err != nil {
-			return err
-		}
+		w.add("VONAME", fieldVO, vo)
 	}
-	if len(r.VOMS) == 0 {
-		return nil
+	if len(r.voms) == 0 {
+		return
 	}
-	for _, line := range r.VOMSES {
-		if err := add("VOMSES", fieldVOMSES, line); err != nil {
-			return err
-		}
+	for _, line := range r.vomses {
+		w.add("VOMSES", fieldVOMSES, line)
 	}
-	return nil
+}
+
+// requestWriter appends the lines of a request until one is wrong.
+type requestWriter struct {
+	msg  []byte
+	room int // for what is no secret
+	err  error
+}
+
+func (w *requestWriter) fail(err error) {
+	if w.err == nil {
+		w.err = err
+	}
+}
+
+// add appends a line. field is its name for people.
+func (w *requestWriter) add(key, field, value string) {
+	if w.err != nil {
+		return
+	}
+	if w.err = checkValue(field, value); w.err != nil {
+		return
+	}
+	if w.room -= len(key) + len(value) + 2; w.room < 0 {
+		w.err = &RequestError{Field: field, Reason: "makes the request longer than a server can read in one piece"}
+		return
+	}
+	w.msg = append(append(append(append(w.msg, key...), '='), value...), '\n')
+}
+
+// addSecret appends the line of a secret that was checked before, and for which
+// there is room.
+func (w *requestWriter) addSecret(key string, value secret.Secret) {
+	w.msg = append(append(append(append(w.msg, key...), '='), value...), '\n')
 }
 
 // wholeSeconds returns a lifetime as it is sent. Never zero: an online CA
 // answers LIFETIME=0 with a certificate that has already expired, and servers
 // take negative and overflowing numbers for zero (measured: Debian
 // myproxy-server 6.2.14).
-func wholeSeconds(d time.Duration) (int64, error) {
+func wholeSeconds(field string, d time.Duration) (int64, error) {
 	if d == 0 {
 		d = DefaultLifetime
 	}
@@ -181,7 +237,7 @@ func wholeSeconds(d time.Duration) (int64, error) {
 		s++
 	}
 	if s <= 0 || s > math.MaxInt32 {
-		return 0, &RequestError{Field: fieldLifetime, Reason: "must be between one second and 68 years"}
+		return 0, &RequestError{Field: field, Reason: "must be between one second and 68 years"}
 	}
 	return s, nil
 }

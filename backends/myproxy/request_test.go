@@ -31,11 +31,82 @@ func TestEncodeRequest(t *testing.T) {
 			"VERSION=MYPROXYv2\nCOMMAND=0\nUSERNAME=jane\nPASSPHRASE=\nLIFETIME=43200\n\x00"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got, err := tc.req.encode()
+			req, err := tc.req.request()
+			must(t, err)
+			got, err := req.encode()
 			if err != nil || string(got) != tc.want {
 				t.Errorf("got %q, %v\nwant %q", got, err, tc.want)
 			}
 		})
+	}
+}
+
+// All commands share one encoder; here is each with all that it may say, in the
+// order of the C client.
+func TestEncodeCommands(t *testing.T) {
+	policy := Policy{Retriever: "*/CN=r", Renewer: "*/CN=n", TrustedRetriever: "*/CN=t", KeyRetriever: "*/CN=k"}
+	pass, next := []byte("secret"), []byte("another")
+	put, err := (&PutRequest{Username: "jane", Passphrase: pass, CredentialName: "c", Description: "d e", MaxLifetime: time.Hour,
+		Policy: Policy{Retriever: "*/CN=r", Renewer: "*/CN=n", TrustedRetriever: "*/CN=t"}}).request()
+	must(t, err)
+	store, err := (&StoreRequest{Username: "jane", Passphrase: pass, CredentialName: "c", Description: "d e", Policy: policy}).request()
+	must(t, err)
+	const five = "USERNAME=jane\nPASSPHRASE=secret\n"
+	for _, tc := range []struct {
+		req  request
+		want string
+	}{
+		{put, "COMMAND=1\n" + five + "LIFETIME=3600\nRETRIEVER=*/CN=r\nRENEWER=*/CN=n\nCRED_NAME=c\nCRED_DESC=d e\nRETRIEVER_TRUSTED=*/CN=t\n"},
+		{request{command: commandInfo, username: "jane"}, "COMMAND=2\nUSERNAME=jane\nPASSPHRASE=\nLIFETIME=0\n"},
+		{request{command: commandDestroy, username: "jane", credName: "c"}, "COMMAND=3\nUSERNAME=jane\nPASSPHRASE=\nLIFETIME=0\nCRED_NAME=c\n"},
+		{request{command: commandChange, username: "jane", passphrase: pass, newPassphrase: next, credName: "c"},
+			"COMMAND=4\n" + five + "NEW_PHRASE=another\nLIFETIME=0\nCRED_NAME=c\n"},
+		{store, "COMMAND=5\n" + five + "LIFETIME=43200\nRETRIEVER=*/CN=r\nRENEWER=*/CN=n\nCRED_NAME=c\nCRED_DESC=d e\nKEYRETRIEVERS=*/CN=k\nRETRIEVER_TRUSTED=*/CN=t\n"},
+		{request{command: commandRetrieve, username: "jane", passphrase: pass, seconds: 43200, credName: "c", trustRoots: true},
+			"COMMAND=6\n" + five + "LIFETIME=43200\nCRED_NAME=c\nTRUSTED_CERTS=1\n"},
+		{request{command: commandTrustRoots, trustRoots: true}, "COMMAND=7\nUSERNAME=\nPASSPHRASE=\nLIFETIME=0\nTRUSTED_CERTS=1\n"},
+	} {
+		got, err := tc.req.encode()
+		if err != nil || string(got) != "VERSION=MYPROXYv2\n"+tc.want+"\x00" {
+			t.Errorf("got %q, %v\nwant %q", got, err, tc.want)
+		}
+	}
+}
+
+// What goes into policies and descriptions is checked as all else, and the whole
+// has to fit into one record.
+func TestEncodeRefusals(t *testing.T) {
+	for _, tc := range []struct {
+		change func(*request)
+		field  string
+	}{
+		{func(r *request) { r.description = "has CRED_NAME=zz inside" }, fieldDescription},
+		{func(r *request) { r.description = "two\nlines" }, fieldDescription},
+		{func(r *request) { r.policy.Renewer = "*\nRETRIEVER=*" }, fieldPolicy},
+		{func(r *request) { r.policy.KeyRetriever = "\x00" }, fieldPolicy},
+		{func(r *request) { r.newPassphrase = []byte("a\nb") }, fieldNewPassphrase},
+		{func(r *request) { r.newPassphrase = make([]byte, maxPassphrase+1) }, fieldNewPassphrase},
+		{func(r *request) { r.username = "" }, fieldUsername},
+		{func(r *request) { r.description = strings.Repeat("x", maxMessageOut) }, fieldDescription},
+	} {
+		r := request{command: commandStore, username: "jane", passphrase: []byte(canary)}
+		tc.change(&r)
+		_, err := r.encode()
+		var e *RequestError
+		if !errors.As(err, &e) || e.Field != tc.field || strings.Contains(err.Error(), canary) {
+			t.Errorf("got %v, want a RequestError for the %s", err, tc.field)
+		}
+	}
+	// One record, to the byte.
+	r := request{command: commandStore, username: "jane", passphrase: []byte(canary), newPassphrase: []byte(canary)}
+	empty, err := r.encode()
+	must(t, err)
+	for extra, ok := range map[int]bool{0: true, 1: false} {
+		r.description = strings.Repeat("x", maxMessageOut-len(empty)-len("CRED_DESC=\n")+extra)
+		msg, err := r.encode()
+		if (err == nil) != ok || ok && len(msg) != maxMessageOut {
+			t.Errorf("%d bytes, %v", len(msg), err)
+		}
 	}
 }
 
@@ -66,10 +137,10 @@ func TestRequestRefusals(t *testing.T) {
 		"vomses line with CR":    {base(func(r *LogonRequest) { r.VOMS, r.VOMSES = []string{"a"}, []string{canary + "\r"} }), fieldVOMSES},
 		"negative lifetime":      {base(func(r *LogonRequest) { r.Lifetime = -time.Second }), fieldLifetime},
 		"overflowing lifetime":   {base(func(r *LogonRequest) { r.Lifetime = 100 * 365 * 24 * time.Hour }), fieldLifetime},
-		"more than one record":   {base(func(r *LogonRequest) { r.VOMS, r.VOMSES = []string{"a"}, []string{strings.Repeat("x", maxRequest)} }), fieldVOMSES},
+		"more than one record":   {base(func(r *LogonRequest) { r.VOMS, r.VOMSES = []string{"a"}, []string{strings.Repeat("x", maxMessageOut)} }), fieldVOMSES},
 		"no certificate request": {base(func(r *LogonRequest) { r.CSR = nil }), "certificate request"},
 		"no room for the rest": {base(func(r *LogonRequest) {
-			r.Username, r.Passphrase = strings.Repeat("u", maxRequest-100), []byte(strings.Repeat("p", maxPassphrase))
+			r.Username, r.Passphrase = strings.Repeat("u", maxMessageOut-100), []byte(strings.Repeat("p", maxPassphrase))
 		}), fieldUsername},
 	}
 	for _, token := range tokens {

@@ -2,24 +2,34 @@ package myproxy
 
 import (
 	"bufio"
-	"crypto/x509"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
+
+	"github.com/x509-credential-helper/x509-credential-helper/gsi"
 )
 
+// Limits of what is read.
 const (
-	// maxResponse bounds a text response. The longest ones carry a server's
-	// trust roots, some hundred kilobytes.
-	maxResponse = 1 << 20
-	// maxErrorTexts bounds how many ERROR lines are kept.
+	// maxTextResponse bounds a text response without trust roots, NUL included.
+	maxTextResponse = 1 << 20
+	// maxTrustRoots bounds one with trust roots, which are in base64, and
+	// maxTrustFiles their number. Those of the whole IGTF take some megabytes
+	// in a thousand files.
+	maxTrustRoots = 16 << 20
+	maxTrustFiles = 4096
+	// maxCertificates bounds the message with certificates, the byte that
+	// counts them included, and what else comes in place of it: a certificate
+	// request, a stored credential. maxChain bounds their number.
+	maxCertificates = 1 << 20
+	maxChain        = gsi.MaxCertificates
+	// maxErrorTexts bounds how many ERROR lines are kept, and maxChallenges how
+	// many of AUTHORIZATION_DATA.
 	maxErrorTexts = 32
+	maxChallenges = 16
 	// maxLeadingNULs bounds what may precede the first response.
 	maxLeadingNULs = 16
-	// maxChain and maxCertificate bound the certificate message.
-	maxChain       = 16
-	maxCertificate = 64 << 10
 )
 
 // The values of RESPONSE.
@@ -31,8 +41,11 @@ const (
 
 // response is a text message of the server.
 type response struct {
-	code  string
-	texts []string // of the ERROR lines, without the empty ones
+	code       string
+	texts      []string          // of the ERROR lines, without the empty ones
+	challenges []string          // of the AUTHORIZATION_DATA lines
+	fields     map[string]string // those that INFO sends; nil where trust roots were wanted
+	files      map[string][]byte // trust roots; nil where there are none
 }
 
 // skipNULs drops the NULs before the first response. A GSI server ends a TLS
@@ -54,8 +67,12 @@ func skipNULs(r *bufio.Reader) error {
 
 // readResponse reads one response up to its NUL. Records and messages do not
 // coincide, so the NUL is the only end there is; io.ErrUnexpectedEOF means that
-// it did not come.
-func readResponse(r *bufio.Reader) (*response, error) {
+// it did not come. Only with wantRoots may it be longer than 1 MiB.
+func readResponse(r *bufio.Reader, wantRoots bool) (*response, error) {
+	limit := maxTextResponse
+	if wantRoots {
+		limit = maxTrustRoots
+	}
 	const begin = "VERSION="
 	for n := 1; n <= len(begin); n++ {
 		b, err := r.Peek(n)
@@ -66,15 +83,24 @@ func readResponse(r *bufio.Reader) (*response, error) {
 			return nil, &ProtocolError{Reason: "did not answer as a MyProxy server does"}
 		}
 	}
+	text, err := readText(r, limit)
+	if err != nil {
+		return nil, err
+	}
+	return parseResponse(text, wantRoots)
+}
+
+// readText reads up to a NUL, which is dropped but counts.
+func readText(r *bufio.Reader, limit int) ([]byte, error) {
 	var text []byte
 	for {
 		part, err := r.ReadSlice(0)
-		if len(text)+len(part) > maxResponse {
-			return nil, &ProtocolError{Reason: fmt.Sprintf("sent a response of more than %d bytes", maxResponse)}
+		if len(text)+len(part) > limit {
+			return nil, &ProtocolError{Reason: fmt.Sprintf("sent more than %d bytes of text", limit)}
 		}
 		text = append(text, part...)
 		if err == nil {
-			return parseResponse(string(text[:len(text)-1]))
+			return text[:len(text)-1], nil
 		}
 		if !errors.Is(err, bufio.ErrBufferFull) {
 			return nil, cutShort(err, true)
@@ -91,25 +117,37 @@ func cutShort(err error, begun bool) error {
 	return err
 }
 
-// parseResponse reads the lines of a response. Unknown ones are skipped.
-func parseResponse(text string) (*response, error) {
+// parseResponse reads the lines of a response. Unknown ones are skipped, and so
+// are trust roots that nobody wants.
+func parseResponse(text []byte, wantRoots bool) (*response, error) {
 	var r response
+	var roots rootsParser
 	version := ""
-	for line := range strings.SplitSeq(text, "\n") {
-		key, value, _ := strings.Cut(strings.TrimSuffix(line, "\r"), "=")
-		switch key {
-		case "VERSION":
-			version = value
-		case "RESPONSE":
-			if r.code != "" && r.code != value {
-				return nil, &ProtocolError{Reason: "sent a response that says two different things"}
-			}
-			r.code = value
-		case "ERROR":
+	for line := range bytes.SplitSeq(text, []byte("\n")) {
+		k, value, _ := bytes.Cut(bytes.TrimSuffix(line, []byte("\r")), []byte("="))
+		key := string(k)
+		var err error
+		switch {
+		case key == "VERSION":
+			version = string(value)
+		case key == "RESPONSE" && r.code != "" && r.code != string(value):
+			err = &ProtocolError{Reason: "sent a response that says two different things"}
+		case key == "RESPONSE":
+			r.code = string(value)
+		case key == "ERROR":
 			// A refused renewal comes with empty lines among the others.
-			if strings.TrimSpace(value) != "" && len(r.texts) < maxErrorTexts {
-				r.texts = append(r.texts, value)
+			if len(bytes.TrimSpace(value)) > 0 && len(r.texts) < maxErrorTexts {
+				r.texts = append(r.texts, string(value))
 			}
+		case key == "AUTHORIZATION_DATA" && len(r.challenges) < maxChallenges:
+			r.challenges = append(r.challenges, string(value))
+		case wantRoots:
+			err = roots.line(key, value)
+		case isInfoKey(key):
+			err = r.addField(key, string(value))
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
 	if version != "MYPROXYv2" {
@@ -117,88 +155,10 @@ func parseResponse(text string) (*response, error) {
 	}
 	switch r.code {
 	case responseOK, responseError, responseChallenge:
-		return &r, nil
+	default:
+		return nil, &ProtocolError{Reason: "sent a response without a known result"}
 	}
-	return nil, &ProtocolError{Reason: "sent a response without a known result"}
-}
-
-// readChain reads the message with the certificates: one byte that counts
-// them, then one DER certificate after the other and nothing behind. Failures
-// of the server come as a response in its place, see readChainOrResponse.
-func readChain(r *bufio.Reader) ([]*x509.Certificate, error) {
-	count, err := r.ReadByte()
-	if err != nil {
-		return nil, err
-	}
-	switch {
-	case count == 0:
-		return nil, &CertificateError{Reason: "sent no certificate"}
-	case count > maxChain:
-		return nil, &CertificateError{Reason: fmt.Sprintf("announced %d certificates, more than the %d that a chain may have", count, maxChain)}
-	}
-	chain := make([]*x509.Certificate, 0, count)
-	for i := range int(count) {
-		der, err := readDER(r)
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return nil, &CertificateError{Reason: fmt.Sprintf("sent %d of the %d certificates it announced", i, count), Err: err}
-		}
-		if err != nil {
-			return nil, err
-		}
-		cert, err := x509.ParseCertificate(der)
-		if err != nil {
-			return nil, &CertificateError{Reason: fmt.Sprintf("sent something that is no certificate as number %d of %d", i+1, count), Err: err}
-		}
-		chain = append(chain, cert)
-	}
-	return chain, nil
-}
-
-// readDER reads one DER SEQUENCE with a length of one to four bytes (X.690
-// section 8.1.3).
-func readDER(r *bufio.Reader) ([]byte, error) {
-	head, err := r.Peek(2)
-	if err != nil {
-		return nil, err
-	}
-	if head[0] != 0x30 {
-		return nil, &CertificateError{Reason: "sent something that is no certificate"}
-	}
-	size, header := int(head[1]), 2
-	if size >= 0x80 {
-		extra := size & 0x7f
-		if extra == 0 || extra > 3 {
-			return nil, &CertificateError{Reason: "sent a certificate of impossible length"}
-		}
-		header += extra
-		if head, err = r.Peek(header); err != nil {
-			return nil, err
-		}
-		size = 0
-		for _, b := range head[2:header] {
-			size = size<<8 | int(b)
-		}
-	}
-	if size > maxCertificate {
-		return nil, &CertificateError{Reason: fmt.Sprintf("sent a certificate of more than %d bytes", maxCertificate)}
-	}
-	der := make([]byte, header+size)
-	_, err = io.ReadFull(r, der)
-	return der, err
-}
-
-// readChainOrResponse reads what follows the certificate request: the
-// certificates, or a response that says why there are none. No count is as
-// large as the letter V, with which every response begins.
-func readChainOrResponse(r *bufio.Reader) ([]*x509.Certificate, *response, error) {
-	first, err := r.Peek(1)
-	if err != nil {
-		return nil, nil, err
-	}
-	if first[0] == 'V' {
-		res, err := readResponse(r)
-		return nil, res, err
-	}
-	chain, err := readChain(r)
-	return chain, nil, err
+	var err error
+	r.files, err = roots.files()
+	return &r, err
 }

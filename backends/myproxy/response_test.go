@@ -37,7 +37,7 @@ func TestReadResponse(t *testing.T) {
 		{name: "unknown result", in: "VERSION=MYPROXYv2\nRESPONSE=7\n\x00", err: true},
 		{name: "two results", in: "VERSION=MYPROXYv2\nRESPONSE=1\nRESPONSE=0\n\x00", err: true},
 		{name: "not MyProxy at all: no waiting for a NUL", in: "HTTP/1.1 400 Bad Request\r\n", err: true},
-		{name: "longer than 1 MiB", in: "VERSION=MYPROXYv2\n" + strings.Repeat("x", maxResponse) + "\x00", err: true},
+		{name: "longer than 1 MiB", in: "VERSION=MYPROXYv2\n" + strings.Repeat("x", maxTextResponse) + "\x00", err: true},
 		{name: "nothing but NULs", in: strings.Repeat("\x00", 100), err: true},
 		{name: "cut off before the NUL", in: "VERSION=MYPROXYv2\nRESPONSE=0\n", eof: true},
 		{name: "cut off in the first word", in: "VERS", eof: true},
@@ -73,7 +73,7 @@ func firstResponse(in *bufio.Reader) (*response, error) {
 	if err := skipNULs(in); err != nil {
 		return nil, err
 	}
-	return readResponse(in)
+	return readResponse(in, false)
 }
 
 func TestReadChain(t *testing.T) {
@@ -96,7 +96,7 @@ func TestReadChain(t *testing.T) {
 		{name: "no SEQUENCE", in: "\x01\x31\x03abc", reason: "no certificate"},
 		{name: "indefinite length", in: "\x01\x30\x80\x00\x00", reason: "impossible length"},
 		{name: "four bytes of length", in: "\x01\x30\x84\x7f\xff\xff\xff", reason: "impossible length"},
-		{name: "too long", in: "\x01\x30\x83\xff\xff\xff", reason: "more than"},
+		{name: "too long", in: "\x01\x30\x83\xff\xff\xff", reason: "of more than"},
 		{name: "a SEQUENCE that is no certificate", in: "\x01\x30\x03\x02\x01\x00", reason: "no certificate"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -127,9 +127,12 @@ func TestClassify(t *testing.T) {
 		{[]string{"Bad password", "invalid credential passphrase"}, KindAuthentication},
 		{[]string{"no passphrase", "authentication failed"}, KindAuthentication},
 		{[]string{"PAM authentication failed: System error"}, KindAuthentication},
+		{[]string{"invalid password"}, KindAuthentication},
 		{[]string{"unknown username: mallory"}, KindAuthentication},
 		{[]string{`No credentials exist for username "nobody".`}, KindAuthentication},
 		{[]string{`No credentials exist with username "a" and credential name "b".`}, KindNotFound},
+		{[]string{"Credentials do not exist."}, KindNotFound},
+		{[]string{`Credentials are already stored for user alice`, `and they are not owned by`}, KindDenied},
 		{[]string{"credential locked", "authentication failed too often"}, KindDenied}, // the administrator's words
 		{[]string{"self-authz detected", "self-authz not allowed for renewer"}, KindDenied},
 		{[]string{`"<anonymous>" not authorized by server's authorized_retrievers policy`}, KindDenied},
@@ -188,18 +191,18 @@ func FuzzReadChain(f *testing.F) {
 	f.Add([]byte(badPass))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		in := bufio.NewReader(bytes.NewReader(data))
-		chain, res, err := readChainOrResponse(in)
+		chain, err := readChain(in)
 		if err != nil {
 			return
 		}
-		if res == nil && (len(chain) == 0 || len(chain) > maxChain) {
+		if len(chain) == 0 || len(chain) > maxChain {
 			t.Fatalf("%d certificates without an error", len(chain))
 		}
 		var raw []byte
 		for _, c := range chain {
 			raw = append(raw, c.Raw...)
 		}
-		if res == nil && !bytes.HasPrefix(data[1:], raw) {
+		if !bytes.HasPrefix(data[1:], raw) {
 			t.Fatal("the certificates are not what was sent")
 		}
 	})

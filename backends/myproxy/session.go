@@ -2,6 +2,7 @@ package myproxy
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -19,6 +20,10 @@ const (
 	// Nagle against our delayed ACK; measured: request phase 43 ms, 13 ms with
 	// the wait). Servers without that NUL cost this wait.
 	nullWait = 250 * time.Millisecond
+	// identityWait is the same where a refusal of the client's certificate
+	// must be heard before a pass phrase is sent. With TLS 1.3 it comes after
+	// the handshake, in place of the NUL.
+	identityWait = 5 * time.Second
 	// lastWordsWait is how long a server that stopped reading may take to say
 	// why.
 	lastWordsWait = time.Second
@@ -34,10 +39,16 @@ type session struct {
 	ctx     context.Context // of the whole conversation
 	server  string          // host:port
 	raw     *watchedConn
-	tls     *tls.Conn
+	conn    io.Writer // TLS
 	in      *bufio.Reader
 	timeout time.Duration
-	release func() bool // ends the watch on ctx
+	release func() bool         // ends the watch on ctx
+	peer    []*x509.Certificate // of the server, as TLS gave them
+	null    time.Duration       // how long to wait for the NUL of TLS 1.3
+	// wantRoots: the first answer carries a trust directory.
+	wantRoots bool
+	asked     bool  // something of the request may have gone out
+	stage     Stage // that a refusal belongs to which comes before its time
 }
 
 // close ends the connection without close_notify, as the servers do: sending
@@ -51,7 +62,7 @@ func (s *session) close() {
 // record of its own: in one record with the request the server never answers
 // (measured: Debian myproxy-server 6.2.14, TLS 1.2 and 1.3).
 func (s *session) begin() error {
-	if s.tls.ConnectionState().Version == tls.VersionTLS13 {
+	if s.null > 0 {
 		if err := s.awaitNull(); err != nil {
 			return err
 		}
@@ -63,7 +74,7 @@ func (s *session) begin() error {
 // comes later is skipped before the first response.
 func (s *session) awaitNull() error {
 	const doing = "after the TLS handshake"
-	_ = s.raw.SetReadDeadline(time.Now().Add(min(nullWait, s.timeout)))
+	_ = s.raw.SetReadDeadline(time.Now().Add(min(s.null, s.timeout)))
 	b, err := s.in.Peek(1)
 	switch {
 	case err != nil && errors.Is(err, os.ErrDeadlineExceeded) && s.ctx.Err() == nil:
@@ -75,55 +86,89 @@ func (s *session) awaitNull() error {
 		return nil
 	}
 	// It speaks before it was asked: a refusal.
-	if err := s.receiveOK(doing); err != nil {
+	if err := s.receiveOK(doing, StageRequest); err != nil {
 		return err
 	}
 	return &ProtocolError{Server: s.server, Reason: "answered before it was asked"}
 }
 
-// command sends a request and reads the response to it.
-func (s *session) command(msg []byte) error {
+// command sends a request and reads the response to it, which is no refusal.
+func (s *session) command(msg []byte) (*response, error) {
+	s.asked, s.stage = true, StageRequest
 	if err := s.send("sending the request", msg); err != nil {
-		return err
+		return nil, err
 	}
-	return s.receiveOK("waiting for the answer to the request")
+	return s.receive("waiting for the answer to the request", StageRequest, s.wantRoots)
 }
 
 // certify sends the certificate request and reads the certificates and the
 // response that ends the conversation.
 func (s *session) certify(csr []byte) ([]*x509.Certificate, error) {
-	if len(csr) == 0 || len(csr) > maxRequest {
-		return nil, &RequestError{Field: "certificate request", Reason: "is empty or longer than a server can read in one piece"}
+	if len(csr) == 0 || len(csr) > maxMessageOut {
+		return nil, &RequestError{Field: fieldCSR, Reason: "is empty or longer than a server can read in one piece"}
 	}
+	s.stage = StageDelegation
 	if err := s.send("sending the certificate request", csr); err != nil {
 		return nil, err
 	}
 	const doing = "waiting for the certificates"
-	s.expectRead()
-	chain, res, err := readChainOrResponse(s.in)
-	switch {
-	case err != nil:
-		return nil, s.explain(doing, err)
-	case res != nil && res.code == responseOK:
-		return nil, &CertificateError{Server: s.server, Reason: "sent a response in place of the certificates"}
-	case res != nil:
-		return nil, refusal(s.server, res)
+	if err := s.notRefused(doing); err != nil {
+		return nil, err
 	}
-	return chain, s.receiveOK("waiting for the end")
+	chain, err := readChain(s.in)
+	if err != nil {
+		return nil, s.explain(doing, err)
+	}
+	return chain, s.receiveOK("waiting for the end", StageFinal)
 }
 
-// receiveOK reads one response and turns a refusal into an error.
-func (s *session) receiveOK(doing string) error {
+// notRefused waits for the first byte of data that the server owes, and reads
+// the response that may come in its place. Everything else that servers send
+// begins with another byte than the letter V.
+func (s *session) notRefused(doing string) error {
+	s.expectRead()
+	first, err := s.in.Peek(1)
+	switch {
+	case err != nil:
+		return s.explain(doing, err)
+	case first[0] != 'V':
+		return nil
+	}
+	if err := s.receiveOK(doing, StageDelegation); err != nil {
+		return err
+	}
+	return &CertificateError{Server: s.server, Reason: "sent a response in place of what it owed"}
+}
+
+// receive reads one response and turns a refusal into an error.
+func (s *session) receive(doing string, stage Stage, wantRoots bool) (*response, error) {
 	s.expectRead()
 	if err := skipNULs(s.in); err != nil {
-		return s.explain(doing, err)
+		return nil, s.explain(doing, err)
 	}
-	res, err := readResponse(s.in)
+	res, err := readResponse(s.in, wantRoots)
 	if err != nil {
-		return s.explain(doing, err)
+		return nil, s.explain(doing, err)
 	}
+	if res.code == responseError {
+		return nil, refusal(s.server, stage, res)
+	}
+	return res, nil
+}
+
+// receiveOK reads one response that must say OK.
+func (s *session) receiveOK(doing string, stage Stage) error {
+	res, err := s.receive(doing, stage, false)
+	if err != nil {
+		return err
+	}
+	return s.demandOK(res, stage)
+}
+
+// demandOK refuses a challenge where nobody can answer one.
+func (s *session) demandOK(res *response, stage Stage) error {
 	if res.code != responseOK {
-		return refusal(s.server, res)
+		return refusal(s.server, stage, res)
 	}
 	return nil
 }
@@ -135,7 +180,7 @@ func (s *session) expectRead() { _ = s.raw.SetReadDeadline(time.Now().Add(s.time
 // send writes one message as one TLS record.
 func (s *session) send(doing string, p []byte) error {
 	_ = s.raw.SetWriteDeadline(time.Now().Add(s.timeout))
-	if _, err := s.tls.Write(p); err != nil {
+	if _, err := s.conn.Write(p); err != nil {
 		failed := s.ioError(doing, err)
 		var lost *LostError
 		if errors.As(failed, &lost) {
@@ -152,10 +197,10 @@ func (s *session) lastWords(failed error) error {
 	err := skipNULs(s.in)
 	var res *response
 	if err == nil {
-		res, err = readResponse(s.in)
+		res, err = readResponse(s.in, false)
 	}
 	if err == nil && res.code != responseOK {
-		return refusal(s.server, res)
+		return refusal(s.server, cmp.Or(s.stage, StageRequest), res)
 	}
 	var said *ServerError
 	var alert *AlertError
@@ -197,7 +242,7 @@ func (s *session) ioError(doing string, err error) error {
 	}
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "remote error" {
-		return &AlertError{Server: s.server, Err: err}
+		return &AlertError{Server: s.server, Err: err, early: !s.asked}
 	}
 	var timeout interface{ Timeout() bool }
 	switch {
@@ -222,12 +267,12 @@ func isLost(err error) bool {
 // expired in place of the handshake (measured: "authentication failed").
 // Anybody on the way could have written it, so its words decide nothing.
 func (s *session) clearText() error {
-	e := &ServerError{Server: s.server, Kind: KindRefused, ClearText: true}
+	e := &ServerError{Server: s.server, Kind: KindRefused, Stage: StageRequest, ClearText: true}
 	_ = s.raw.SetReadDeadline(time.Now().Add(min(lastWordsWait, s.timeout)))
 	// Whatever came is good enough: it is followed by a reset where the server
 	// had not read all of ours.
 	text, _ := bufio.NewReader(s.raw.replay(clearTextHeader)).ReadString(0)
-	if res, err := parseResponse(strings.TrimSuffix(text, "\x00")); err == nil {
+	if res, err := parseResponse([]byte(strings.TrimSuffix(text, "\x00")), false); err == nil {
 		e.Texts = res.texts
 	}
 	return e

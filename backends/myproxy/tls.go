@@ -18,7 +18,7 @@ import (
 
 // connect opens a TLS connection to host and verifies who is there. A
 // *HostError says that not a single byte came back.
-func (c *Client) connect(ctx context.Context, host string, trust *trustFuture) (*session, error) {
+func (c *Client) connect(ctx context.Context, host string, x *exchange) (*session, error) {
 	const doing = "connecting"
 	dialCtx, cancel := context.WithTimeout(ctx, orDefault(c.DialTimeout, defaultDialTimeout))
 	defer cancel()
@@ -29,15 +29,23 @@ func (c *Client) connect(ctx context.Context, host string, trust *trustFuture) (
 		}
 		return nil, &HostError{Host: host, Err: err}
 	}
-	s := &session{ctx: ctx, server: host, timeout: orDefault(c.IOTimeout, defaultIOTimeout)}
+	s := &session{ctx: ctx, server: host, timeout: orDefault(c.IOTimeout, defaultIOTimeout), wantRoots: x.request.trustRoots}
 	s.raw = &watchedConn{Conn: conn}
 	s.release = context.AfterFunc(ctx, func() { _ = conn.Close() })
-	s.tls = tls.Client(s.raw, c.tlsConfig(dialCtx, host, trust))
-	s.in = bufio.NewReaderSize(s.tls, readBuffer)
-	if err := s.tls.HandshakeContext(dialCtx); err != nil {
+	over := tls.Client(s.raw, c.tlsConfig(dialCtx, host, x))
+	s.conn, s.in = over, bufio.NewReaderSize(over, readBuffer)
+	if err := over.HandshakeContext(dialCtx); err != nil {
 		err = s.handshakeError(dialCtx, err)
 		s.close()
 		return nil, err
+	}
+	state := over.ConnectionState()
+	s.peer, s.null = state.PeerCertificates, nullWait
+	switch {
+	case state.Version != tls.VersionTLS13:
+		s.null = 0
+	case x.identity != nil && x.anonymousRetry:
+		s.null = identityWait
 	}
 	return s, nil
 }
@@ -52,12 +60,10 @@ func (c *Client) dial(ctx context.Context, addr string) (net.Conn, error) {
 // tlsConfig is what MyProxy needs. The identity of the server is checked by the
 // rules of the grid, which crypto/tls does not know: names in the CN, signing
 // policies, servers that run on a proxy.
-func (c *Client) tlsConfig(ctx context.Context, addr string, trust *trustFuture) *tls.Config {
-	host, _, _ := net.SplitHostPort(addr)
-	host = strings.TrimSuffix(host, ".") // no certificate has the root's dot
+func (c *Client) tlsConfig(ctx context.Context, addr string, x *exchange) *tls.Config {
 	return &tls.Config{
 		MinVersion:         tls.VersionTLS12,
-		ServerName:         host,
+		ServerName:         hostName(addr),
 		InsecureSkipVerify: true, // VerifyConnection does it
 		// Without this Go sends short records first, and a server that reads
 		// one of them alone takes it for the whole message (measured: a STORE
@@ -65,21 +71,44 @@ func (c *Client) tlsConfig(ctx context.Context, addr string, trust *trustFuture)
 		DynamicRecordSizingDisabled: true,
 		// The server's list of acceptable CAs is empty or of no use.
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			if c.Identity == nil {
+			if x.identity == nil {
 				return new(tls.Certificate), nil
 			}
-			return c.Identity, nil
+			return x.identity, nil
 		},
+		// It runs before the client's certificate goes out, with TLS 1.2 and
+		// 1.3 alike.
 		VerifyConnection: func(state tls.ConnectionState) error {
-			dir, err := trust.wait(ctx)
-			if err == nil {
-				err = dir.VerifyServer(state.PeerCertificates, host, c.ServerDN, c.now(), c.TrustOptions)
+			err := x.verify(ctx, addr, state)
+			if err == nil && c.VerifyServer != nil {
+				err = c.VerifyServer(state)
 			}
 			if err != nil {
 				return &TrustError{Server: addr, Err: err}
 			}
 			return nil
 		},
+	}
+}
+
+// hostName is the host of host:port as certificates have it: without the
+// root's dot.
+func hostName(addr string) string {
+	host, _, _ := net.SplitHostPort(addr)
+	return strings.TrimSuffix(host, ".")
+}
+
+// verifier judges the server at addr (host:port) during the handshake.
+type verifier func(ctx context.Context, addr string, state tls.ConnectionState) error
+
+// verifier is the one by the rules of the grid.
+func (c *Client) verifier(trust *trustFuture) verifier {
+	return func(ctx context.Context, addr string, state tls.ConnectionState) error {
+		dir, err := trust.wait(ctx)
+		if err != nil {
+			return err
+		}
+		return dir.VerifyServer(state.PeerCertificates, hostName(addr), c.ServerDN, c.now(), c.TrustOptions)
 	}
 }
 
@@ -103,6 +132,8 @@ func (s *session) handshakeError(dialCtx context.Context, err error) error {
 		return &TimeoutError{Server: s.server, Doing: doing, Err: dialCtx.Err()}
 	case errors.As(err, &trust):
 		return err
+	case tooOld(err):
+		return &ProtocolError{Server: s.server, Reason: "offers nothing newer than TLS 1.1, and less than TLS 1.2 is not safe: its administrator has to update it", Err: err}
 	case strings.HasPrefix(err.Error(), "tls: failed to parse certificate"):
 		// E.g. a negative serial number, which crypto/x509 refuses before any
 		// callback of ours runs.

@@ -48,6 +48,18 @@ var errVOMSES = errors.New(`a vomses line has five quoted fields: "alias" "host"
 // joinVOMSES writes a line as the C client sends it.
 func joinVOMSES(fields []string) string { return `"` + strings.Join(fields, `" "`) + `"` }
 
+// FindVOMSES returns the lines for VOs ("vo" or "vo:/vo/group/Role=x") from where
+// VOMS clients look: VOMS_USERCONF, ~/.glite/vomses, /etc/vomses.
+func FindVOMSES(vos []string, getenv func(string) string, home string) []string {
+	var names []string
+	for _, vo := range vos {
+		name, _, _ := strings.Cut(vo, ":")
+		names = append(names, name)
+	}
+	b := New(Options{Getenv: getenv, Home: home}).(*backend)
+	return findVOMSES(names, b.vomsesPlaces())
+}
+
 // findVOMSES returns the lines for each of the VOs from the first of the places
 // (files, or directories of files) that has any for it. The C client sends every
 // line of VOMS_USERCONF; a message holds only so many. Files that are absent or

@@ -1,0 +1,89 @@
+package myproxy
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/x509-credential-helper/x509-credential-helper/gsi"
+	"github.com/x509-credential-helper/x509-credential-helper/helper"
+	"github.com/x509-credential-helper/x509-credential-helper/internal/safefile"
+)
+
+// readSeed reads the proxy to begin with. Whoever can write to the file decides
+// whose proxy we get, so that is refused; that others can read it is their
+// risk and a warning, because Kubernetes' volumes of secrets have modes like
+// 0440, and links. perm is for warnSeed.
+func (a *authentication) readSeed() (cred *gsi.Credential, perm fs.FileMode, err error) {
+	path, p := a.s.seed, a.spec.Profile
+	data, perm, err := safefile.ReadTrustedMode(path, gsi.MaxCredentialBytes)
+	if err != nil {
+		return nil, 0, tag(p, seedTrouble(fileError(path, err)))
+	}
+	defer clear(data)
+	cred, err = gsi.ParseCredential(data)
+	if err == nil && !sameKey(cred.Leaf().PublicKey, cred.Key.Public()) {
+		err = fmt.Errorf("its key is not that of its certificate")
+	}
+	if err != nil {
+		return nil, 0, tag(p, helper.Errorf(helper.CodeInvalidCredential, "the %s %q cannot be used: %w", keySeed, path, err))
+	}
+	if err := a.checkSeed(cred); err != nil {
+		return nil, 0, tag(p, err)
+	}
+	return cred, perm, nil
+}
+
+// warnSeed looks at the file once more, but only for what people are told: it
+// has been opened and read.
+func (a *authentication) warnSeed(perm fs.FileMode) {
+	warn := func(code, format string, args ...any) {
+		a.warnings = append(a.warnings, helper.Warning{Code: code, Message: printable(fmt.Sprintf(format, args...))})
+	}
+	if perm&0o044 != 0 {
+		warn("seed_readable", "others can read the %s %q (mode %04o): whoever has it can act for its owner until it expires", keySeed, a.s.seed, perm)
+	}
+	if info, err := os.Lstat(a.s.seed); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		warn("seed_link", "the %s %q is a symbolic link", keySeed, a.s.seed)
+	}
+}
+
+// checkSeed refuses what no server would renew, or for whom the profile is not.
+func (a *authentication) checkSeed(cred *gsi.Credential) *helper.Error {
+	path, now := a.s.seed, a.now()
+	if end := chainEnd(cred.Chain); !now.Before(end) {
+		return helper.Errorf(helper.CodeInteractionRequired, "the %s %q expired at %s, and an expired proxy cannot renew anything",
+			keySeed, path, end.UTC().Format(time.RFC3339)).
+			WithHint("put a valid proxy there, for instance from a machine that has the pass phrase")
+	}
+	for _, c := range cred.Chain {
+		if now.Before(c.NotBefore) {
+			return helper.Errorf(helper.CodeClockSkew, "the %s %q is not valid before %s", keySeed, path, c.NotBefore.UTC().Format(time.RFC3339)).
+				WithHint("check this machine's clock")
+		}
+	}
+	info, err := gsi.Inspect(cred.Chain)
+	if err != nil {
+		return helper.Errorf(helper.CodeInvalidCredential, "the %s %q cannot be used: %w", keySeed, path, err)
+	}
+	if want := a.spec.Identity; want != "" && !gsi.MatchDN(info.IdentityRaw, want) {
+		return helper.Errorf(helper.CodeInvalidCredential, "profile %q is for %s, but the %s %q is a proxy of %s",
+			a.spec.Profile.Name, helper.CleanText(want), keySeed, path, helper.CleanText(info.Identity)).
+			WithHint("if that is right, run: x509-credential-helper login %s", a.spec.Profile.Name)
+	}
+	return nil
+}
+
+// seedTrouble gives an error of opening the seed its code.
+func seedTrouble(err *FileError) *helper.Error {
+	switch {
+	case err.Unsafe:
+		return helper.Errorf(helper.CodePolicyRefused, "the %s %w", keySeed, err).
+			WithHint("it must be a regular file of yours or root's, and nobody else may write to it")
+	case isNotThere(err):
+		return helper.Errorf(helper.CodeInteractionRequired, "there is no valid proxy to go on with: the cache has none, and the %s %w", keySeed, err).
+			WithHint("put a valid proxy there")
+	}
+	return helper.Errorf(helper.CodeStorageError, "the %s %w", keySeed, err)
+}
