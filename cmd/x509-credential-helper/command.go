@@ -69,7 +69,7 @@ func (p *process) newApp() *cli.App {
 		SkipFlagParsing: true,
 		Commands: append([]*cli.Command{
 			p.loginCommand(), p.logoutCommand(), p.statusCommand(), p.execCommand(),
-			p.showCommand(), p.trustCommand(), p.rotateKeysCommand(), p.sandboxCommand(), p.versionCommand(), p.helpCommand(),
+			p.showCommand(), p.trustCommand(), p.myproxyCommand(), p.rotateKeysCommand(), p.sandboxCommand(), p.versionCommand(), p.helpCommand(),
 		}, verbCommands()...),
 	}
 	prepare(app.Commands, "")
@@ -94,6 +94,9 @@ func onUsageError(c *cli.Context, err error, _ bool) error {
 // sees them. The forms that every program understands become commands. It
 // returns nil if there is no such command.
 func (p *process) commandLine(app *cli.App) ([]string, error) {
+	if p.called != nil {
+		return p.calledLine(app.Command("myproxy"))
+	}
 	if len(p.args) == 0 {
 		return nil, errors.New("no command was given")
 	}
@@ -118,6 +121,9 @@ func (p *process) commandLine(app *cli.App) ([]string, error) {
 			return path, err
 		}
 		command, rest, path = sub, others, append(path, sub.Name)
+	}
+	if first == "myproxy" {
+		return p.myproxyLine(command.Name, rest)
 	}
 	sorted, err := arrange(command, rest, first == "exec")
 	switch {
@@ -169,6 +175,9 @@ func (p *process) report(ctx context.Context, command string, err error) int {
 		p.complain(usage.text, usage.hint)
 		if command == "exec" {
 			return consumer.StatusFailed // 2 would look like the tool's own
+		}
+		if p.standsForC() {
+			return 1 // as they end, and their scripts expect
 		}
 		return usageStatus
 	case errors.As(err, &start):

@@ -27,12 +27,14 @@ func TestConfigExample(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := helper.LoadConfig(helper.ConfigPaths{User: file}, backends, "/home/jane")
-		p, err := c.Profile("atlas")
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		if _, err := backend.Target(p); err != nil {
-			t.Errorf("%s: %v", name, err)
+		for _, profile := range []string{"atlas", "batch"} {
+			p, err := c.Profile(profile)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if _, err := backend.Target(p); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
 		}
 	}
 	for _, key := range helper.ProfileKeys(backend) {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -88,21 +89,51 @@ func explain(b *strings.Builder, c *cli.Command) {
 	if len(c.Subcommands) > 0 {
 		b.WriteString("\nCommands:\n")
 	}
+	wide := 13
 	for _, sub := range c.Subcommands {
-		fmt.Fprintf(b, "  %-13s %s\n", sub.Name, sub.Usage)
+		wide = max(wide, len(sub.Name)+1)
+	}
+	for _, sub := range c.Subcommands {
+		fmt.Fprintf(b, "  %-*s %s\n", wide, sub.Name, sub.Usage)
 	}
 	if len(c.Flags) > 0 {
 		b.WriteString("\nOptions:\n")
 	}
-	for _, f := range c.Flags {
-		doc := f.(cli.DocGenerationFlag)
-		placeholder, usage := placeholder(doc)
-		fmt.Fprintf(b, "  %-22s %s\n", "--"+f.Names()[0]+placeholder, usage)
+	explainOptions(b, c.Flags)
+}
+
+// explainOptions writes one option a line, with its letter where options have
+// letters, and what is too long for its column on a line of its own.
+func explainOptions(b *strings.Builder, flags []cli.Flag) {
+	width, indent := 22, ""
+	if slices.ContainsFunc(flags, func(f cli.Flag) bool { return letterOf(f) != "" }) {
+		width, indent = 28, "    "
+	}
+	for _, f := range flags {
+		placeholder, usage := placeholder(f.(cli.DocGenerationFlag))
+		option := indent + "--" + f.Names()[0] + placeholder
+		if l := letterOf(f); l != "" {
+			option = "-" + l + ", " + strings.TrimPrefix(option, indent)
+		}
+		if len(option) > width {
+			option += "\n  " + strings.Repeat(" ", width)
+		}
+		fmt.Fprintf(b, "  %-*s %s\n", width, option, usage)
 	}
 }
 
+// letterOf is the name of one letter that an option has, or "".
+func letterOf(f cli.Flag) string {
+	for _, n := range f.Names() {
+		if len(n) == 1 {
+			return n
+		}
+	}
+	return ""
+}
+
 // placeholder takes the word in backquotes out of an option's text, as package
-// flag does: "use `PROFILE`".
+// flag does: "use `PROFILE`". A tab behind it takes it out of the text.
 func placeholder(f cli.DocGenerationFlag) (word, usage string) {
 	usage = f.GetUsage()
 	before, rest, ok := strings.Cut(usage, "`")
@@ -110,6 +141,9 @@ func placeholder(f cli.DocGenerationFlag) (word, usage string) {
 		return "", usage
 	}
 	word, after, _ := strings.Cut(rest, "`")
+	if text, ok := strings.CutPrefix(after, "\t"); ok { // the text does without it
+		return " " + word, text
+	}
 	return " " + word, before + word + after
 }
 

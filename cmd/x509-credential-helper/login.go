@@ -33,7 +33,8 @@ func (p *process) loginCommand() *cli.Command {
 		Description: `The pass phrase is asked for on the terminal and tried with the server at once;
 one that the server refuses replaces nothing. Where there is no keyring, or with
 store.passphrases = "none" in the configuration, it is not kept: then only the
-proxy is. A keyring that is locked has to be unlocked first.
+proxy is. A keyring that is locked has to be unlocked first. A profile that needs
+no pass phrase is only tried.
 
 Without PROFILE it is that of X509_CREDENTIAL_PROFILE, else default_profile.`,
 		Action: func(c *cli.Context) error {
@@ -86,10 +87,18 @@ func (p *process) passphraseLine(ctx context.Context) (secret.Secret, error) {
 	if term.IsTerminal(p.stdin) {
 		return nil, usagef("leave out --passphrase-stdin to be asked", "login: standard input is a terminal, which would show the pass phrase")
 	}
-	const most = 4096 // longer than any pass phrase that can be kept
+	return p.stdinLine(ctx, bufio.NewReaderSize(p.stdin, longestLine))
+}
+
+// longestLine is longer than any pass phrase that can be kept, in bytes.
+const longestLine = 4096
+
+// stdinLine reads the next line of standard input, through a reader of
+// longestLine.
+func (p *process) stdinLine(ctx context.Context, r *bufio.Reader) (secret.Secret, error) {
 	var line []byte
 	done := safego.Go(func() (err error) {
-		line, err = bufio.NewReaderSize(p.stdin, most).ReadSlice('\n')
+		line, err = r.ReadSlice('\n')
 		return err
 	})
 	select {
@@ -104,7 +113,7 @@ func (p *process) passphraseLine(ctx context.Context) (secret.Secret, error) {
 	if len(line) == 0 {
 		return nil, helper.Errorf(helper.CodeInvalidRequest, "there is no pass phrase on standard input")
 	}
-	return line, nil
+	return bytes.Clone(line), nil // the reader's own bytes are overwritten by the next line
 }
 
 // welcome says what was got and what is kept.
@@ -113,6 +122,8 @@ func (p *process) welcome(a *helper.LoginAnswer) error {
 	switch {
 	case a.Kept != "":
 		kept = "the pass phrase is kept in the " + a.Kept
+	case a.NoSecret:
+		kept = "no pass phrase is needed for the next one"
 	case a.Why != nil:
 		kept += " (" + a.Why.Message + "), so the next proxy needs another login"
 	default:

@@ -21,6 +21,8 @@ func main() {
 
 // process is this process as it was started.
 type process struct {
+	argv    []string // as we were started
+	called  *mpName  // the program that we were started as; nil is our own name
 	args    []string // without the program's name
 	environ []string // before any library had a chance to change it
 	stdin   *os.File
@@ -45,8 +47,11 @@ type process struct {
 
 // newProcess notes how we were started, then closes the doors.
 func newProcess() *process {
+	called, args := calledAs(os.Args)
 	p := &process{
-		args:    os.Args[1:],
+		argv:    os.Args,
+		called:  called,
+		args:    args,
 		environ: os.Environ(),
 		stdin:   os.Stdin,
 		stdout:  os.Stdout,
@@ -63,7 +68,7 @@ func newProcess() *process {
 // given back at the end: the process ends, and threads would wait for each other.
 func (p *process) run() int {
 	switch {
-	case len(p.args) == 0 || !helper.IsVerb(p.args[0]):
+	case p.called != nil, len(p.args) == 0, !helper.IsVerb(p.args[0]):
 		return p.command(p.context())
 	case p.args[0] == "capabilities":
 		// It waits for nothing, and listening to signals costs three threads,
