@@ -127,7 +127,7 @@ func (w *world) stampede(argv []string) (time.Duration, error) {
 	begin := time.Now()
 	for i := range ended {
 		ended[i] = safego.Go(func() error {
-			cmd := exec.Command(argv[0], argv[1:]...)
+			cmd := exec.CommandContext(w.t.ctx, argv[0], argv[1:]...)
 			cmd.Env, cmd.Stdout = w.env, out // stdin is /dev/null, which asks for the default
 			return cmd.Run()
 		})

@@ -6,11 +6,14 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 
 	"github.com/x509-credential-helper/x509-credential-helper/internal/lab"
 )
@@ -20,7 +23,9 @@ func main() {
 	rounds := flag.Int("rounds", 40, "how often each program runs")
 	out := flag.String("out", "", "file for the report in Markdown; without it only the table is printed")
 	flag.Parse()
-	s := &session{}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	s := &session{ctx: ctx}
 	err := s.run(func() error { return bench(s, *binary, *rounds, *out) })
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -51,6 +56,7 @@ func bench(t *session, binary string, rounds int, out string) error {
 	}
 	fmt.Print(report.table())
 	fmt.Print(report.verdicts())
+	fmt.Print(report.parts())
 	fmt.Print(herdTable(report.herds))
 	if out == "" {
 		return nil
@@ -59,8 +65,9 @@ func bench(t *session, binary string, rounds int, out string) error {
 }
 
 // session is the lab's idea of a test: it fails by a panic and cleans up at
-// the end.
+// the end, also where that is Ctrl-C.
 type session struct {
+	ctx      context.Context
 	cleanups []func()
 	failed   bool
 }

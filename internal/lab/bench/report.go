@@ -11,7 +11,8 @@ import (
 )
 
 // order is the order of the report.
-var order = []string{nothing, emptyGo, capabilities, warmGet, kernelGet, crowdedGet, dockerGet, secretLookup, vomsInfo, showFile, gridInfo, vomsInfoAll, coldGet, myproxyLogon}
+var order = []string{nothing, emptyGo, capabilities, warmGet, kernelGet, crowdedGet, dockerGet, secretLookup, vomsInfo, showFile, gridInfo, vomsInfoAll, coldGet, myproxyLogon,
+	ourLogon, ourP256, ourInfo, myproxyInfo, ourPut, myproxyInit, ourRoots, myproxyTrst}
 
 // target is a promise about one median: at most ratio times the median of
 // another program, or at most a time. A ratio of 0 promises nothing and is only
@@ -29,6 +30,11 @@ var targets = []target{
 	{kernelGet, dockerGet, 0.2, 0},
 	{crowdedGet, warmGet, 1.2, 0},
 	{coldGet, myproxyLogon, 0.3, 0},
+	{ourLogon, myproxyLogon, 0.3, 0},
+	{ourP256, myproxyLogon, 0.15, 0},
+	{ourInfo, myproxyInfo, 0.3, 0},
+	{ourPut, myproxyInit, 0, 0},
+	{ourRoots, myproxyTrst, 0, 0},
 	{showFile, gridInfo, 1, 0},
 	{showFile, vomsInfoAll, 0.2, 0},
 	{capabilities, "", 0, 2500 * time.Microsecond},
@@ -97,7 +103,7 @@ hold the same proxy; `+"`FILE`"+` is a proxy of a proxy with VOMS attributes.
 
 Measured with %s on %d cores, load %s; %s.
 
-%s%s%s
+%s%s%s%s
 A thousand processes are measured with the embedded server, which can be told to be slow. Each of them reads the data key from the
 keyring, which serves one after the other: that is what the store `+"`keyring`"+` costs there. With `+"`key_ttl`"+` most find it in the
 kernel.
@@ -117,7 +123,7 @@ a tenth of its time is listening to signals,
 for which package os/signal starts three threads; `+"`capabilities`"+` does without. Not worth their code,
 measured: a larger first stack, no garbage collector, help without text/template, less inlining.
 An entry is opened by its name, so others beside it cost nothing.
-`, "`make bench`", r.rounds, runtime.Version(), runtime.NumCPU(), load(), strings.Join(r.versions, ", "), r.table(), r.verdicts(), herdTable(r.herds))
+`, "`make bench`", r.rounds, runtime.Version(), runtime.NumCPU(), load(), strings.Join(r.versions, ", "), r.table(), r.verdicts(), r.parts(), herdTable(r.herds))
 }
 
 // quantile needs a sample; without one it is 0.

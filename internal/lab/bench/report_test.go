@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +23,8 @@ func TestVerdicts(t *testing.T) {
 	r := &report{rounds: 3, size: sizeLimit + 1, results: map[string][]time.Duration{
 		warmGet: msec(4, 4, 900), kernelGet: msec(2, 2, 2), crowdedGet: msec(5, 5, 5), dockerGet: msec(10, 10, 10), secretLookup: msec(7, 7, 7), vomsInfo: msec(8, 8, 8),
 		coldGet: msec(30, 30, 30), myproxyLogon: msec(100, 100, 100), capabilities: msec(2, 2, 2), emptyGo: msec(1, 1, 1),
+		ourLogon: msec(25, 25, 25), ourP256: msec(20, 20, 20), ourInfo: msec(3, 3, 3), myproxyInfo: msec(10, 10, 10),
+		ourPut: msec(5, 5, 5), myproxyInit: msec(10, 10, 10), ourRoots: msec(4, 4, 4), myproxyTrst: msec(10, 10, 10),
 		showFile: msec(4, 4, 4), gridInfo: msec(5, 5, 5), vomsInfoAll: msec(10, 10, 10),
 	}}
 	var got []string
@@ -31,9 +35,18 @@ func TestVerdicts(t *testing.T) {
 		cells := strings.Split(line, "|")
 		got = append(got, strings.TrimSpace(cells[2])+" "+strings.TrimSpace(cells[4]))
 	}
-	want := "0.40 met, 0.57 **missed**, 0.50 , 0.20 met, 1.25 **missed**, 0.30 met, 0.80 met, 0.40 **missed**, 2.0 ms met, 2.00 , 9.00 MB **missed**"
+	want := "0.40 met, 0.57 **missed**, 0.50 , 0.20 met, 1.25 **missed**, 0.30 met, 0.25 met, 0.20 **missed**, 0.30 met, 0.50 , 0.40 , 0.80 met, 0.40 **missed**, 2.0 ms met, 2.00 , 9.00 MB **missed**"
 	if strings.Join(got, ", ") != want {
 		t.Errorf("got  %s\nwant %s", strings.Join(got, ", "), want)
+	}
+	got = nil
+	for line := range strings.Lines(r.parts()) {
+		if cells := strings.Split(line, "|"); len(cells) > 3 && strings.Contains(line, ".") {
+			got = append(got, strings.TrimSpace(cells[2]))
+		}
+	}
+	if parts := strings.Join(got, " "); parts != "1.0 2.0 17.0 5.0" {
+		t.Errorf("the parts are %s", parts)
 	}
 	r.size = 0
 	if text := r.verdicts(); text != "" {
@@ -74,5 +87,19 @@ func TestSession(t *testing.T) {
 	s = &session{}
 	if err := s.run(func() error { s.Cleanup(func() { s.Errorf("leak") }); return nil }); err == nil {
 		t.Error("a leak is no error")
+	}
+}
+
+// TestInterrupted: Ctrl-C ends the measurement by an error, so that what it has
+// made is cleaned up.
+func TestInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	w := &world{t: &session{ctx: ctx}, dir: t.TempDir(), programs: []program{{name: "true", argv: []string{"true"}}}}
+	if _, err := w.measure(1, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if _, err := w.measure(1, io.Discard); !errors.Is(err, context.Canceled) {
+		t.Errorf("after Ctrl-C: %v", err)
 	}
 }

@@ -87,6 +87,9 @@ func newWorld(t *session, binary string) (*world, error) {
 	if err := w.addPeers(server, proxy); err != nil {
 		return nil, err
 	}
+	if err := w.addCommands(binary, server, alice); err != nil {
+		return nil, err
+	}
 	return w, w.addShow(binary, lab.FakeVOMS(t, server.CA, alice, lab.FakeVOMSOptions{}))
 }
 
@@ -268,7 +271,7 @@ func (w *world) time(p program) (time.Duration, error) {
 		return 0, err
 	}
 	defer stderr.Close()
-	cmd := exec.Command(p.argv[0], p.argv[1:]...)
+	cmd := exec.CommandContext(w.t.ctx, p.argv[0], p.argv[1:]...)
 	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = slices.Concat(w.env, p.env), stdin, stdout, stderr
 	begin := time.Now()
 	err = cmd.Run()
