@@ -218,7 +218,7 @@ func (s *shelf) list(ctx context.Context, now time.Time) (list []*Entry, err err
 		switch {
 		case err != nil && isUnsafe(err):
 			return err
-		case err == nil && e.NotAfter.After(now):
+		case err == nil && e.NotAfter.After(now) && !e.Binding.isLong():
 			e.PEM.Wipe()
 			e.PEM = nil
 			list = append(list, e)

@@ -44,6 +44,9 @@
 //     does not take, though a server has forgotten the one before, is sealed
 //     in a file beside the long-lived entries (SecretLock.Ready, Rescue) and
 //     moved to the keyring by the next who wants it.
+//   - The long-lived credential of a session (SecretLock.PutLong) is an entry
+//     under the long data key that no binding of a profile names: List does not
+//     know it, and it goes with its secret.
 //   - Rotate and EraseAll may be killed at any moment: entries may be misses
 //     then, rescued secrets are not lost to a rotation.
 //   - Locks end with their process. They are always taken in this order: the

@@ -114,15 +114,19 @@ func (d *drawer) loadRescue(file string) (*rescued, error) {
 }
 
 // Ready makes sure, before a server is asked to replace the secret, that the
-// new one can be kept: the keyring takes the present one, and the key for
-// Rescue is at hand. It is read again each time: it may have been replaced. The
-// file of one that was rescued before must go: it would come back over the new.
-func (l *SecretLock) Ready(ctx context.Context) error {
+// new one can be kept: the keyring takes mark, and the key for Rescue is at
+// hand. A mark of nil is the present secret, read again: it may have been
+// replaced. The file of one that was rescued before must go: it would come back
+// over the new.
+func (l *SecretLock) Ready(ctx context.Context, mark secret.Secret) error {
 	if err := l.c.kept(); err != nil {
 		return err
 	}
 	if err := l.readyRescue(ctx); err != nil {
 		return err
+	}
+	if mark != nil {
+		return l.Put(ctx, mark)
 	}
 	r, err := l.rescued(ctx)
 	if err != nil {

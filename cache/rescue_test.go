@@ -21,7 +21,7 @@ func session(t *testing.T, w *world) *SecretLock {
 	t.Helper()
 	l := lockSecret(t, w)
 	must(t, l.Put(t.Context(), secret.Secret("one")))
-	must(t, l.Ready(t.Context()))
+	must(t, l.Ready(t.Context(), nil))
 	w.fails(ErrUnavailable)
 	if err := l.Put(t.Context(), secret.Secret("two")); err == nil {
 		t.Fatal("the keyring took it")
@@ -139,13 +139,13 @@ func TestRescueOthers(t *testing.T) {
 	wantSecret(t, l, "two", "the rescued one")
 
 	// A file under another account's name opens for nobody.
-	must(t, l.Ready(t.Context()))
+	must(t, l.Ready(t.Context(), nil))
 	must(t, l.Rescue(secret.Secret("three")))
 	path := only(t, w.cache, ".xche")
 	moved := filepath.Join(filepath.Dir(path), rescueName(l.rescuer.rescueID(joe.account)))
 	must(t, os.Rename(path, moved))
 	wantSecret(t, joe, "other", "a file that was moved")
-	must(t, joe.Ready(t.Context()))
+	must(t, joe.Ready(t.Context(), nil))
 	id := joe.rescuer.rescueID(joe.account)
 	sealed, err := joe.rescuer.seal(id, []byte(`{"v":1,"account":"jane","secret":"eA=="}`))
 	must(t, err)
@@ -160,10 +160,10 @@ func TestRescueOthers(t *testing.T) {
 func TestReady(t *testing.T) {
 	w := newWorld(t, Auto, Keyring)
 	l := lockSecret(t, w)
-	must(t, l.Ready(t.Context())) // nothing to write back yet
+	must(t, l.Ready(t.Context(), nil)) // nothing to write back yet
 	must(t, l.Put(t.Context(), secret.Secret("one")))
 	sets := w.osKeys().Calls("set")
-	must(t, l.Ready(t.Context()))
+	must(t, l.Ready(t.Context(), nil))
 	if n := w.osKeys().Calls("set") - sets; n != 1 {
 		t.Errorf("the secret was written back %d times", n)
 	}
@@ -175,7 +175,7 @@ func TestReady(t *testing.T) {
 				}
 				return nil
 			}
-			if err := l.Ready(t.Context()); !errors.Is(err, kind) {
+			if err := l.Ready(t.Context(), nil); !errors.Is(err, kind) {
 				t.Errorf("%s %v: %v", op, kind, err)
 			}
 		}
@@ -185,7 +185,7 @@ func TestReady(t *testing.T) {
 		must(t, l.Close())
 		w.reopen(Auto, passphrases)
 		l = lockSecret(t, w)
-		if l.Ready(t.Context()) == nil || l.Rescue(secret.Secret("x")) == nil {
+		if l.Ready(t.Context(), nil) == nil || l.Rescue(secret.Secret("x")) == nil {
 			t.Errorf("%s: secrets are kept", passphrases)
 		}
 	}
@@ -208,7 +208,7 @@ func TestReadyStuck(t *testing.T) {
 	l, err := New(o).LockSecret(t.Context(), account)
 	must(t, err)
 	defer l.Close()
-	if err := l.Ready(t.Context()); err == nil {
+	if err := l.Ready(t.Context(), nil); err == nil {
 		t.Error("it is ready")
 	}
 }
@@ -234,11 +234,11 @@ func TestReadyWaits(t *testing.T) {
 	must(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if err := l.Ready(ctx); !errors.Is(err, ErrBusy) {
+	if err := l.Ready(ctx, nil); !errors.Is(err, ErrBusy) {
 		t.Errorf("beside somebody at the data keys: %v", err)
 	}
 	must(t, lock.Close())
-	must(t, l.Ready(t.Context()))
+	must(t, l.Ready(t.Context(), nil))
 }
 
 // TestSizeLimits: every kind of item of ours fits into the keyrings of Windows
@@ -250,7 +250,7 @@ func TestSizeLimits(t *testing.T) {
 		w.osKeys().Limit = limit
 		l := lockSecret(t, w)
 		must(t, l.Put(t.Context(), bytes.Repeat([]byte("p"), 1023)))
-		must(t, l.Ready(t.Context()))
+		must(t, l.Ready(t.Context(), nil))
 		for _, lifetime := range []time.Duration{time.Hour, 100 * time.Hour} {
 			stored, err := w.Put(t.Context(), entry(t, binding("a"), lifetime))
 			if err != nil || stored.In != Keyring {

@@ -218,7 +218,7 @@ func TestRotateLateRescue(t *testing.T) {
 	fill(t, w)
 	l := lockSecret(t, w)
 	must(t, l.Put(t.Context(), secret.Secret("one")))
-	must(t, l.Ready(t.Context()))
+	must(t, l.Ready(t.Context(), nil))
 	must(t, l.Close())
 	o := w.options(Auto, Keyring)
 	o.Keys = setHook{w.keys, func(account string, _ []byte) {
@@ -333,7 +333,7 @@ func TestRotateMeanwhile(t *testing.T) {
 	w := newWorld(t, Auto, Keyring)
 	l := lockSecret(t, w)
 	must(t, l.Put(t.Context(), secret.Secret("one")))
-	must(t, l.Ready(t.Context()))
+	must(t, l.Ready(t.Context(), nil))
 	if err := w.Rotate(t.Context()); !errors.Is(err, ErrBusy) {
 		t.Errorf("a rescue may be under way: %v", err)
 	}
@@ -344,7 +344,7 @@ func TestRotateMeanwhile(t *testing.T) {
 	must(t, w.Rotate(t.Context()))
 	late, err := other.LockSecret(t.Context(), account)
 	must(t, err)
-	must(t, late.Ready(t.Context()))
+	must(t, late.Ready(t.Context(), nil))
 	must(t, late.Rescue(secret.Secret("two")))
 	must(t, late.Close())
 	w.reopen(Auto, Keyring)

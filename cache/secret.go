@@ -85,9 +85,13 @@ func (l *SecretLock) Put(ctx context.Context, s secret.Secret) error {
 	return l.Accept()
 }
 
-// Delete forgets the secret, and refusals with it. What is absent is no error.
+// Delete forgets the secret, refusals of it and what PutLong kept. What is
+// absent is no error.
 func (l *SecretLock) Delete(ctx context.Context) error {
 	if l.c.kept() == nil {
+		if err := l.DeleteLong(ctx); err != nil {
+			return err
+		}
 		r, err := l.rescued(ctx)
 		if err != nil {
 			return err

@@ -250,23 +250,30 @@ func TestWithoutTurn(t *testing.T) {
 }
 
 // TestTurnsWithCopies: who has waited for its turn looks for the copy of the
-// data key that one before it has made, and does not ask the keyring.
+// data key that one before it has made, and does not ask the keyring. The first
+// is not answered before all others wait: who comes when a slot is free asks.
 func TestTurnsWithCopies(t *testing.T) {
+	const n = 40
 	w := newWorld(t, Keyring, Keyring)
 	b := binding("p")
 	_, err := w.Put(t.Context(), entry(t, b, time.Hour))
 	must(t, err)
-	keys := &slowKeys{Memory: w.keys.(*Memory), serve: func(context.Context) error { time.Sleep(20 * time.Millisecond); return nil }}
+	var first sync.Once
+	keys := &slowKeys{Memory: w.keys.(*Memory), serve: func(context.Context) error {
+		first.Do(func() { awaitWaiters(t, filepath.Join(w.run, "lock", slotName(0)), n-1) })
+		return nil
+	}}
 	kernel := NewMemory()
-	herdOf(40, func(int) {
-		o := w.options(Keyring, Keyring)
-		o.Keys, o.Kernel, o.KeyTTL = process(t, keys, w.run, 2), kernel, time.Minute
+	herdOf(n, func(int) {
+		o, k := w.options(Keyring, Keyring), process(t, keys, w.run, 1)
+		k.patience = time.Hour
+		o.Keys, o.Kernel, o.KeyTTL = k, kernel, time.Minute
 		if _, err := New(o).Get(t.Context(), b); err != nil {
 			t.Error(err)
 		}
 	})
-	if n := keys.calls.Load(); n > 4 {
-		t.Errorf("%d asked the keyring, expected 2", n)
+	if n := keys.calls.Load(); n != 1 {
+		t.Errorf("%d asked the keyring, expected one", n)
 	}
 }
 

@@ -247,3 +247,14 @@ func findTrustDir(configured string, getenv func(string) string, system string) 
 		Detail: "no directory of trusted CAs found, looked for " + strings.Join(tried, ", ") + ": install the IGTF's CAs or set X509_CERT_DIR",
 	}
 }
+
+// CAs returns all the directory's CAs that can be read, for whoever verifies
+// something else with them than grid certificates. Nothing about them is judged.
+func (t *TrustDir) CAs() []*x509.Certificate {
+	t.scanOnce.Do(t.scan)
+	out := make([]*x509.Certificate, len(t.scanned))
+	for i, a := range t.scanned {
+		out[i] = a.cert
+	}
+	return out
+}

@@ -79,6 +79,8 @@ type EraseAnswer struct {
 	Version  int       `json:"version"`
 	Erased   Erased    `json:"erased"`
 	Warnings []Warning `json:"warnings,omitempty"`
+	// Kept are the kinds of secrets that Logout has left, and that were there.
+	Kept []string `json:"-"`
 }
 
 // Erased counts what was there and is gone.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/x509"
+	"errors"
 	"time"
 
 	"github.com/x509-credential-helper/x509-credential-helper/gsi"
@@ -86,16 +87,22 @@ type SecretRef struct {
 	// server says has nothing to do with them. They are asked for only when
 	// Obtain gets them.
 	Local bool
+	// Lasting secrets are typed once, and may be shown to a human only once: a
+	// login does not ask for one that is kept, unless it was told to, and a
+	// logout does not forget it.
+	Lasting bool
 }
 
 // Spec is what a backend is asked for.
 type Spec struct {
 	Profile *Profile
 	Target  *Target
-	// Lifetime is a wish, in whole seconds, never zero.
-	Lifetime time.Duration
-	VOMS     []voms.Request
-	Limited  bool
+	// Lifetime is a wish, in whole seconds, never zero. Without LifetimeAsked it
+	// is nobody's: a server that has a default of its own may go by that.
+	Lifetime      time.Duration
+	LifetimeAsked bool
+	VOMS          []voms.Request
+	Limited       bool
 	// CSR returns a PKCS#10 request in DER for a key that the dispatcher
 	// keeps. It blocks until the key is there.
 	CSR func(ctx context.Context) ([]byte, error)
@@ -111,6 +118,9 @@ type Spec struct {
 	// Sending is called once, right before the first secret goes to a server
 	// that is known to be the right one. Its error ends the attempt.
 	Sending func(ctx context.Context) error
+	// IdentityProvider is where a login is to begin, in the server's words, ""
+	// for the profile's own.
+	IdentityProvider string
 	// Trust is the profile's directory of trust anchors, opened at the first
 	// call, and how strictly to read it.
 	Trust        func() (*gsi.TrustDir, error)
@@ -121,9 +131,27 @@ type Spec struct {
 type Secrets interface {
 	// Get returns the secret of a kind that Target named.
 	Get(ctx context.Context, kind string) (secret.Secret, error)
-	// Put keeps a new value of it and returns after it was read back.
+	// Put keeps a new value of the first of them and returns after it was read
+	// back. If the keyring does not take it, and there was a Ready, it is sealed
+	// in a file until the keyring does: that is a warning, not an error.
 	Put(ctx context.Context, kind string, value secret.Secret) error
+	// Ready makes sure, before a server is asked to replace the first secret,
+	// that the new one can be kept: it keeps mark in place of the present one,
+	// nil for the present one itself.
+	Ready(ctx context.Context, kind string, mark secret.Secret) error
+	// Reload reads the first secret once more: another host may have replaced it.
+	Reload(ctx context.Context, kind string) (secret.Secret, error)
+	// Long returns the credential in PEM that the last login left as
+	// Result.Long; without one it is ErrNoLong.
+	Long(ctx context.Context) (secret.Secret, error)
+	// Hold returns a context for what must not be cut off: neither the request's
+	// timeout nor a signal ends it, but 20 seconds do. Where they have come
+	// already it is their error.
+	Hold(ctx context.Context) (held context.Context, release func(), err error)
 }
+
+// ErrNoLong says that no long-lived credential is kept.
+var ErrNoLong = errors.New("no long-lived credential is kept")
 
 // Result is what a backend got. Nothing in it has been verified but the
 // server's identity.
@@ -134,6 +162,15 @@ type Result struct {
 	Key crypto.Signer
 	// Server is the one that answered, for people.
 	Server string
+	// Session is a new value of the first secret, from a login alone. It is kept
+	// after everything else has been verified; nil keeps nothing.
+	Session secret.Secret
+	// Long is a credential in PEM from which a backend makes others, from a login
+	// alone. It is kept as Session is, sealed.
+	Long secret.Secret
+	// Over is called once after a login, when all has been judged and kept: only
+	// then can a browser be told what came of it. May be nil.
+	Over func(LoginOutcome)
 	// Warnings travel to the caller as they are.
 	Warnings []Warning
 }

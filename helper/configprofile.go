@@ -139,7 +139,7 @@ func (p *Profile) set(key string, v any) error {
 	case "backend":
 		p.Backend = v.(string)
 	case "lifetime":
-		p.Lifetime = v.(time.Duration)
+		p.Lifetime, p.asksLifetime = v.(time.Duration), true
 		if p.Lifetime > maxSeconds*time.Second {
 			return errors.New("is longer than a year")
 		}

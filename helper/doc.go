@@ -10,6 +10,10 @@
 //	h := &helper.Helper{Config: config, Backends: backends, Cache: c, …}
 //	os.Exit(h.Serve(ctx, "get", os.Stdin, os.Stdout))
 //
+// A backend whose users log in with a browser keeps a session as its first
+// secret: interactive.go has what it implements, session.go keeps it, hold.go sees
+// to it that its replacement is not cut off.
+//
 // Serve writes exactly one JSON object for every input, in one write. Go
 // programs may call Get, Store, Erase and List with typed requests instead;
 // their errors are *Error.

@@ -111,6 +111,13 @@ func isShared(e *Error, typed bool) bool {
 	return !typed || e.Retryable
 }
 
+// sharesLogin says whether the waiters would have to log in as well: nobody can
+// type a session.
+func sharesLogin(w *wish, e *Error) bool {
+	ref := w.primary()
+	return e.Code == CodeInteractionRequired && w.given == nil && ref != nil && ref.isSession()
+}
+
 // refreshAhead tries for a newer credential without making anybody wait: only
 // if nobody else does, without questions, and not again for a minute if it
 // fails. It returns nil where the old one has to do.
@@ -161,7 +168,7 @@ func (h *Helper) fetchLocked(ctx context.Context, w *wish, lock *cache.EntryLock
 	if err != nil {
 		e := h.ended(ctx, err)
 		h.noteRefusal(w, state, e, lock)
-		if isShared(e, w.typed) && ctx.Err() == nil {
+		if (isShared(e, w.typed) || sharesLogin(w, e)) && ctx.Err() == nil {
 			if record, err := json.Marshal(e); err == nil {
 				_ = lock.Fail(record) // the waiters then find out themselves
 			}
@@ -206,7 +213,7 @@ func (h *Helper) keep(ctx context.Context, w *wish, got *verified, lock *cache.E
 		NotBefore:   got.info.NotBefore,
 		NotAfter:    got.info.NotAfter,
 		FetchedAt:   now,
-		Asked:       w.lifetime,
+		Asked:       asked(w),
 		Granted:     got.info.NotAfter.Sub(now).Round(time.Second),
 		PEM:         got.pem,
 		StoredIn:    cache.None,
@@ -223,6 +230,15 @@ func (h *Helper) keep(ctx context.Context, w *wish, got *verified, lock *cache.E
 		warnings = append(warnings, notFirstChoice(entry.StoredIn, err))
 	}
 	return entry, warnings
+}
+
+// asked is the lifetime that an entry was asked for, 0 where the server's default
+// will do.
+func asked(w *wish) time.Duration {
+	if !w.asked && w.target.ServerKey {
+		return 0
+	}
+	return w.lifetime
 }
 
 // obtain takes the secret, starts the key, asks the backend and verifies. The
@@ -243,21 +259,12 @@ func (h *Helper) obtain(ctx context.Context, w *wish) (*verified, error) {
 	}
 	defer secrets.close()
 	startKey()
-	spec := &Spec{
-		Profile:      w.profile,
-		Target:       w.target,
-		Lifetime:     w.lifetime,
-		VOMS:         w.voms,
-		Limited:      w.limited,
-		Secrets:      secrets,
-		Current:      func(ctx context.Context) (*gsi.Credential, error) { return h.current(ctx, w) },
-		Identity:     w.identity,
-		Sending:      secrets.sending,
-		Trust:        h.trustOpener(w.profile),
-		TrustOptions: w.profile.Trust,
-	}
+	spec := h.spec(w, secrets)
 	if key != nil {
 		spec.CSR = func(ctx context.Context) ([]byte, error) { return request(ctx, key, w.limited) }
+	}
+	if w.given != nil && h.interactive(w) != nil {
+		return h.loginBrowser(ctx, w, spec, secrets)
 	}
 	stop := h.notice("waiting for " + w.target.Endpoint)
 	res, err := w.backend.Obtain(ctx, spec)
@@ -274,7 +281,66 @@ func (h *Helper) obtain(ctx context.Context, w *wish) (*verified, error) {
 			return nil, err
 		}
 	}
+	res.Warnings = append(res.Warnings, secrets.warnings...)
 	return h.verify(ctx, w, spec, res, signer)
+}
+
+// spec is what a backend is asked for, but for the key.
+func (h *Helper) spec(w *wish, secrets *heldSecrets) *Spec {
+	return &Spec{
+		Profile:       w.profile,
+		Target:        w.target,
+		Lifetime:      w.lifetime,
+		LifetimeAsked: w.asked,
+		VOMS:          w.voms,
+		Limited:       w.limited,
+		Secrets:       secrets,
+		Current:       func(ctx context.Context) (*gsi.Credential, error) { return h.current(ctx, w) },
+		Identity:      w.identity,
+		Sending:       secrets.sending,
+		Trust:         h.trustOpener(w.profile),
+		TrustOptions:  w.profile.Trust,
+	}
+}
+
+// loginBrowser lets a human log in with a browser. Nothing is kept before
+// everything was verified.
+func (h *Helper) loginBrowser(ctx context.Context, w *wish, spec *Spec, secrets *heldSecrets) (*verified, error) {
+	spec.IdentityProvider = w.given.idp
+	b := h.interactive(w)
+	res, err := b.Login(ctx, spec, h.UI)
+	if err != nil {
+		return nil, secrets.judge(ctx, err)
+	}
+	got, err := h.keepLogin(ctx, w, spec, res, secrets)
+	if res.Over != nil {
+		var o LoginOutcome
+		if err != nil {
+			o.Error = h.coded(err)
+		} else {
+			o.Identity, o.NotAfter, o.NextLogin = got.info.Identity, got.info.NotAfter, w.given.until
+		}
+		res.Over(o)
+	}
+	return got, err
+}
+
+// keepLogin verifies what a login brought and keeps the session.
+func (h *Helper) keepLogin(ctx context.Context, w *wish, spec *Spec, res *Result, secrets *heldSecrets) (*verified, error) {
+	got, err := h.verify(ctx, w, spec, res, res.Key)
+	if err != nil {
+		return nil, err
+	}
+	if err := secrets.keepSession(ctx, res); err != nil {
+		return nil, err
+	}
+	if s, ok := w.backend.(Session); ok && w.given.kept != "" {
+		w.given.until, _ = s.Until(w.profile, res.Session) // not known is zero
+	} else {
+		w.given.until = got.info.NotAfter // without a session it is the only one
+	}
+	got.warnings = append(got.warnings, secrets.warnings...)
+	return got, nil
 }
 
 // notice tells people what is waited for, if it takes longer than a second.

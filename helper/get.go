@@ -107,6 +107,15 @@ func lifetimeUnavailable(w *wish, e *cache.Entry) error {
 	return err
 }
 
+// limitedUnasked is the warning about a limited proxy that nobody asked for.
+// Portals give one to clients that were registered so.
+func limitedUnasked(w *wish) Warning {
+	if w.target.ServerKey {
+		return Warning{"limited_by_portal", "the portal gives this client limited proxies only, though nobody asked for one"}
+	}
+	return Warning{"limited_unasked", "the server returned a limited proxy, which nobody asked for"}
+}
+
 // answer says what an entry is. It trusts the certificates, not what was noted
 // beside them.
 func (h *Helper) answer(w *wish, entry *cache.Entry, source string, warnings []Warning) (*GetAnswer, error) {
@@ -140,7 +149,7 @@ func (h *Helper) answer(w *wish, entry *cache.Entry, source string, warnings []W
 		Warnings: warnings,
 	}
 	if info.Limited && !w.limited {
-		a.Warnings = append(a.Warnings, Warning{"limited_unasked", "the server returned a limited proxy, which nobody asked for"})
+		a.Warnings = append(a.Warnings, limitedUnasked(w))
 	}
 	for _, v := range info.VOMS {
 		a.Credential.VOMS = append(a.Credential.VOMS, VOMSAttributes{VO: v.VO, FQANs: v.FQANs, NotAfter: whole(v.NotAfter)})

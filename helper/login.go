@@ -15,26 +15,38 @@ import (
 type LoginRequest struct {
 	Profile    string        // "" for the default one
 	Passphrase secret.Secret // nil: it is asked for on the terminal
+	// IdentityProvider is where a login in a browser begins, "" for the
+	// profile's own.
+	IdentityProvider string
+	// AskAgain asks for secrets that are kept and may be wrong.
+	AskAgain bool
 }
 
 // LoginAnswer is what came of it.
 type LoginAnswer struct {
 	Get  *GetAnswer
-	Kept string // where the pass phrase is kept now: "keyring" or ""
+	Kept string // where the pass phrase or session is kept now: "keyring" or ""
+	// Browser is set where the login was one in a browser; Until is when the
+	// next one is needed, zero if that is not known.
+	Browser bool
+	Until   time.Time
 	// NoSecret is set where none was needed.
 	NoSecret bool
 	// Why it is not kept, where the configuration says that it should be.
 	Why *Error
 }
 
-// loginTimeout bounds a login, the typing included.
-const loginTimeout = 5 * time.Minute
+// loginTimeout bounds a login, the typing included, or the way through an
+// identity provider that wants a second factor. A portal gives up after 15
+// minutes (measured).
+const loginTimeout = 10 * time.Minute
 
 // Login tries a pass phrase with the server, puts the proxy into the cache and,
 // unless the configuration forbids it, the pass phrase into the keyring. A pass
 // phrase that the server refuses replaces nothing. The identity seen is
 // remembered as the profile's. A profile that knows its user by a credential in
-// place of a pass phrase is tried as well.
+// place of a pass phrase is tried as well. Where the backend is Interactive it is
+// a login in a browser: what is kept then is a session.
 func (h *Helper) Login(ctx context.Context, r LoginRequest) (*LoginAnswer, error) {
 	request := DefaultGetRequest()
 	request.Profile = r.Profile
@@ -54,15 +66,27 @@ func (h *Helper) Login(ctx context.Context, r LoginRequest) (*LoginAnswer, error
 }
 
 func (h *Helper) login(ctx context.Context, w *wish, r LoginRequest) (*LoginAnswer, error) {
-	ref := w.primary()
+	ref, browser := w.primary(), h.interactive(w) != nil
 	switch {
+	case browser && r.Passphrase != nil:
+		return nil, Errorf(CodeInvalidRequest, "profile %q has no pass phrase: the login is one in a browser", w.profile.Name)
+	case browser && h.UI == nil:
+		return nil, Errorf(CodeInteractionRequired, "profile %q needs a login in a browser, which cannot be had here", w.profile.Name)
+	case browser:
+	case r.IdentityProvider != "":
+		return nil, Errorf(CodeInvalidRequest, "profile %q has no identity provider to choose: it needs no login in a browser", w.profile.Name)
 	case ref == nil && r.Passphrase != nil:
 		return nil, Errorf(CodeInvalidRequest, "profile %q needs no pass phrase", w.profile.Name)
 	case ref != nil && ref.Question == "" && r.Passphrase == nil:
 		return nil, Errorf(CodeInvalidRequest, "profile %q needs no login", w.profile.Name)
 	}
-	w.given = &givenSecret{value: r.Passphrase, keep: h.Config.Store.Passphrases == cache.Keyring}
-	if ref != nil {
+	w.given = &givenSecret{value: r.Passphrase, keep: h.Config.Store.Passphrases == cache.Keyring,
+		askAgain: r.AskAgain, idp: r.IdentityProvider}
+	if browser {
+		if err := h.checkKeeping(ctx, w, ref); err != nil {
+			return nil, err
+		}
+	} else if ref != nil {
 		if err := h.giveSecret(ctx, w, ref); err != nil {
 			return nil, err
 		}
@@ -80,11 +104,21 @@ func (h *Helper) login(ctx context.Context, w *wish, r LoginRequest) (*LoginAnsw
 			got.Warnings = append(got.Warnings, Warning{"identity_not_remembered", "the identity of this profile is not remembered: " + text})
 		}
 	}
-	a := &LoginAnswer{Get: got, Kept: w.given.kept, NoSecret: ref == nil && !w.typed}
+	a := &LoginAnswer{Get: got, Kept: w.given.kept, NoSecret: ref == nil && !w.typed, Browser: browser, Until: w.given.until}
 	if w.given.why != nil {
 		a.Why = h.coded(w.given.why)
 	}
 	return a, nil
+}
+
+// interactive is the profile's backend if its users log in with a browser, or
+// nil.
+func (h *Helper) interactive(w *wish) Interactive {
+	b, ok := w.backend.(Interactive)
+	if ref := w.primary(); !ok || ref == nil || !ref.isSession() {
+		return nil
+	}
+	return b
 }
 
 // giveSecret asks for the pass phrase, unless the login brought it.
@@ -141,14 +175,14 @@ func (h *Helper) nowhere(ctx context.Context) (why error) {
 }
 
 // Logout forgets all that is kept of a profile: credentials, secrets and the
-// remembered identity.
+// remembered identity. Secrets that are Lasting stay: Erase forgets them.
 func (h *Helper) Logout(ctx context.Context, profile string) (*EraseAnswer, error) {
 	selection := Selection{Profile: profile}
 	p, err := h.choose(selection)
 	if err != nil {
 		return nil, h.coded(err)
 	}
-	a, err := h.Erase(ctx, &EraseRequest{Selection: selection, What: []string{"all"}})
+	a, err := h.erase(ctx, &EraseRequest{Selection: selection, What: []string{"all"}}, true)
 	if err != nil {
 		return nil, err
 	}

@@ -26,6 +26,8 @@ type Profile struct {
 	// Settings are the backend's own keys, of the kinds that its Keys gave.
 	Settings Settings
 
+	asksLifetime bool // Lifetime is the profile's own
+
 	file string // where it was configured, for error texts
 	err  *Error // why it cannot be used
 }

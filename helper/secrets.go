@@ -26,6 +26,9 @@ type heldSecrets struct {
 	asking  func() // called before a human is asked: time to use
 	opened  []openedSecret
 	local   bool // the keyring's, for a file of this machine, was handed out
+
+	ready    bool // a new value of the primary one can be kept
+	warnings []Warning
 }
 
 // openedSecret is a local secret that a human typed at a login.
@@ -56,6 +59,9 @@ func (h *Helper) takeSecrets(ctx context.Context, w *wish, asking func()) (*held
 }
 
 func (s *heldSecrets) find(ctx context.Context, ref *SecretRef) error {
+	if s.w.given != nil && ref.isSession() {
+		return s.makeReady(ctx, ref)
+	}
 	if s.w.given != nil {
 		s.primary, s.w.typed = s.w.given.value, true
 		return checkRef(ref, s.primary)
@@ -71,6 +77,14 @@ func (s *heldSecrets) find(ctx context.Context, ref *SecretRef) error {
 		return s.withoutKeyring(ctx, ref, err)
 	}
 	return s.h.storage(err)
+}
+
+// makeReady sees to it that a session can be kept before a human logs in for it.
+func (s *heldSecrets) makeReady(ctx context.Context, ref *SecretRef) error {
+	if !s.w.given.keep {
+		return nil
+	}
+	return s.Ready(ctx, ref.Kind, nil)
 }
 
 // withoutKeyring asks for the secret that could not be had, if somebody is
@@ -106,14 +120,19 @@ func (s *heldSecrets) checkRefused(ctx context.Context) error {
 // ask types the secret in, where a human may be asked.
 func (s *heldSecrets) ask(ctx context.Context, ref *SecretRef) error {
 	if ref.Question == "" || !s.h.mayAsk(s.w.request) {
-		e := Errorf(CodeInteractionRequired, "no %s is stored for profile %q", secretWord(ref.Kind), s.w.profile.Name)
-		return s.h.loginAction(e, s.w.profile.Name)
+		return s.h.missing(ref, s.w.profile)
 	}
 	s.asking()
 	s.w.typed = true
 	value, err := s.h.readSecret(ctx, ref, s.w.request.Client)
 	s.primary = value
 	return err
+}
+
+// missing says that a secret is not there.
+func (h *Helper) missing(ref *SecretRef, p *Profile) *Error {
+	e := Errorf(CodeInteractionRequired, "no %s is stored for profile %q", secretWord(ref.Kind), p.Name)
+	return h.loginAction(e, p.Name)
 }
 
 // readSecret asks on the terminal. What is asked comes from the configuration;
@@ -162,20 +181,26 @@ func (s *heldSecrets) Get(ctx context.Context, kind string) (secret.Secret, erro
 }
 
 // other finds a secret that is not the primary one: kept in the keyring, or
-// typed. A login asks anew where it can, because what is kept may be wrong.
+// typed. A login asks anew where it can, because what is kept may be wrong; one
+// that lasts only if somebody has found it so.
 func (s *heldSecrets) other(ctx context.Context, ref *SecretRef) (secret.Secret, error) {
 	mayAsk := ref.Question != "" && s.h.mayAsk(s.w.request)
-	if s.w.given == nil || !mayAsk {
+	if again := s.w.given != nil && s.w.given.askAgain; again && ref.Lasting && !mayAsk {
+		return nil, Errorf(CodeInteractionRequired, "the %s that is kept was refused, and there is no terminal to ask for another on", secretWord(ref.Kind)).
+			WithHint("run the login on a terminal, or give the right one to: x509-credential-helper store")
+	}
+	if s.w.given == nil || !mayAsk || ref.Lasting && !s.w.given.askAgain {
 		value, err := s.h.Cache.Secret(ctx, ref.Account)
 		switch {
 		case err == nil:
 			s.local = s.local || ref.Local
 			return value, nil
+		case !mayAsk && ref.Question != "" && s.w.given != nil && (errors.Is(err, cache.ErrNotFound) || s.h.doesWithout(err)):
+			return nil, noTerminal(ref, s.w.profile)
 		case !errors.Is(err, cache.ErrNotFound) && !(mayAsk && s.h.doesWithout(err)):
 			return nil, s.h.storage(err)
 		case !mayAsk:
-			e := Errorf(CodeInteractionRequired, "no %s is stored for profile %q", secretWord(ref.Kind), s.w.profile.Name)
-			return nil, s.h.loginAction(e, s.w.profile.Name)
+			return nil, s.h.missing(ref, s.w.profile)
 		}
 	}
 	s.asking()
@@ -187,13 +212,10 @@ func (s *heldSecrets) other(ctx context.Context, ref *SecretRef) (secret.Secret,
 	return value, err
 }
 
-// Put implements Secrets.
-func (s *heldSecrets) Put(ctx context.Context, kind string, value secret.Secret) error {
-	if ref := s.w.primary(); ref == nil || ref.Kind != kind {
-		return fmt.Errorf("only the first secret of a target can be replaced, not %q", kind)
-	}
-	s.primary = value
-	return s.h.storage(s.lock.Put(ctx, value))
+// noTerminal is a login that has nobody to ask.
+func noTerminal(ref *SecretRef, p *Profile) *Error {
+	return Errorf(CodeInteractionRequired, "login asks for the %s on a terminal, and there is none", secretWord(ref.Kind)).
+		WithHint("run: x509-credential-helper login %s in a terminal, or store it first: x509-credential-helper help store", p.Name)
 }
 
 // sending notes that the stored secret is about to go out. If the answer is
@@ -210,10 +232,18 @@ func (s *heldSecrets) sending(ctx context.Context) error {
 func (s *heldSecrets) judge(ctx context.Context, err error) error {
 	e := s.h.coded(err)
 	refused := e.Code == CodeAuthenticationFailed && s.lock != nil
-	if refused || s.local && e.Code == CodeInteractionRequired { // what is kept does not open the file
+	session := s.lock != nil && s.w.primary().isSession()
+	switch human := e.Code == CodeInteractionRequired; {
+	case refused && !session, human && s.local: // what is kept does not open the file
 		s.h.loginAction(e, s.w.profile.Name)
+	case (refused || human) && session && e.Action == nil:
+		hint := e.Hint
+		if s.h.loginAction(e, s.w.profile.Name); hint != "" {
+			e.Hint = hint
+		}
 	}
 	switch {
+	case session: // it is the server's, not the user's; nobody locks an account for it
 	case refused && s.stored:
 		// The note matters more than the caller's deadline: without it the
 		// next caller would send the same pass phrase again.

@@ -34,6 +34,7 @@ type Helper struct {
 	Version    string       // of this program
 	Seed       string       // host and uid, from which refresh times are drawn
 	Notify     func(string) // tells people what is waited for; may be nil
+	UI         LoginUI      // for logins in a browser; nil: there are none
 
 	// StdinIsTerminal is set where Serve's input is a terminal: nobody types
 	// JSON there.
@@ -47,22 +48,22 @@ const cancelGrace = time.Second
 // Serve reads one request from in, writes one JSON object and a newline to out
 // in one write, and returns the exit status. It does so for every input.
 func (h *Helper) Serve(ctx context.Context, verb string, in io.Reader, out io.Writer) int {
-	return h.write(ctx, out, func() (any, error) { return h.serve(ctx, verb, in) })
+	return h.write(ctx, out, func(ctx context.Context) (any, error) { return h.serve(ctx, verb, in) })
 }
 
 // ServeEraseAll is Serve for EraseAll, which reads no request.
 func (h *Helper) ServeEraseAll(ctx context.Context, out io.Writer) int {
-	return h.write(ctx, out, func() (any, error) { return h.EraseAll(ctx) })
+	return h.write(ctx, out, func(ctx context.Context) (any, error) { return h.EraseAll(ctx) })
 }
 
 // write writes the answer that f returns, or its error, and returns the exit
 // status.
-func (h *Helper) write(ctx context.Context, out io.Writer, f func() (any, error)) int {
+func (h *Helper) write(ctx context.Context, out io.Writer, f func(context.Context) (any, error)) int {
 	var answer any
 	var status int
-	data, err := h.run(ctx, func() error {
+	data, err := h.run(ctx, func(ctx context.Context) error {
 		var err error
-		answer, err = f()
+		answer, err = f(ctx)
 		return err
 	}, &answer)
 	if err != nil {
@@ -76,13 +77,20 @@ func (h *Helper) write(ctx context.Context, out io.Writer, f func() (any, error)
 }
 
 // run calls f so that neither a panic nor a call that ignores its context
-// keeps the caller without an answer.
-func (h *Helper) run(ctx context.Context, f func() error, answer *any) ([]byte, error) {
-	done := safego.Go(f)
+// keeps the caller without an answer. What must not be cut off is waited for: the
+// process ends with the answer.
+func (h *Helper) run(ctx context.Context, f func(context.Context) error, answer *any) ([]byte, error) {
+	ctx, held := withHolds(ctx)
+	done := safego.Go(func() error { return f(ctx) })
 	select {
 	case err := <-done:
 		return encodeResult(answer, err)
 	case <-ctx.Done():
+	}
+	select {
+	case err := <-done:
+		return encodeResult(answer, err)
+	case <-held.close():
 	}
 	timer := time.NewTimer(cancelGrace)
 	defer timer.Stop()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/x509-credential-helper/x509-credential-helper/cache"
+	"github.com/x509-credential-helper/x509-credential-helper/internal/secret"
 )
 
 // The states of a profile.
@@ -53,6 +54,8 @@ type ProfileStatus struct {
 	StoredIn   string     `json:"stored_in,omitempty"`
 	Passphrase string     `json:"passphrase"` // "keyring", "none", "unknown"
 	Error      *Error     `json:"error,omitempty"`
+	// NextLogin is when a session ends, so that a human is needed.
+	NextLogin *time.Time `json:"next_login,omitempty"`
 }
 
 // Status describes all profiles. A profile that cannot be used, and a keyring
@@ -121,7 +124,9 @@ func (h *Helper) profileStatus(ctx context.Context, p *Profile, l *looked) []Pro
 		return fail(h.coded(err))
 	}
 	s.Server = target.Endpoint
-	s.Passphrase = h.passphraseStatus(ctx, target, l)
+	kept := h.keptSecret(ctx, target, &s, l)
+	defer kept.Wipe()
+	s.NextLogin = h.nextLogin(p, kept)
 	var list []ProfileStatus
 	for _, e := range l.entries {
 		if e.Binding.Profile == p.Name && e.Binding.Endpoint == target.Endpoint && e.Binding.Principal == target.Principal {
@@ -153,21 +158,39 @@ func (h *Helper) entryStatus(s ProfileStatus, e *cache.Entry) ProfileStatus {
 	return s
 }
 
-func (h *Helper) passphraseStatus(ctx context.Context, target *Target, l *looked) string {
+// keptSecret says where the primary secret is kept, and returns it.
+func (h *Helper) keptSecret(ctx context.Context, target *Target, s *ProfileStatus, l *looked) secret.Secret {
 	ref := target.primary()
 	if h.Config.Store.Passphrases == cache.None || ref == nil {
-		return string(cache.None)
+		s.Passphrase = string(cache.None)
+		return nil
 	}
 	if l.keyring != nil {
-		return "unknown"
+		return nil // unknown
 	}
-	_, err := h.Cache.Secret(ctx, ref.Account)
+	value, err := h.Cache.Secret(ctx, ref.Account)
 	switch {
 	case err == nil:
-		return string(cache.Keyring)
+		s.Passphrase = string(cache.Keyring)
 	case errors.Is(err, cache.ErrNotFound):
-		return string(cache.None)
+		s.Passphrase = string(cache.None)
+	default:
+		l.keyring = err
 	}
-	l.keyring = err
-	return "unknown"
+	return value
+}
+
+// nextLogin is when the session of a profile ends, nil where it has none or
+// nobody knows.
+func (h *Helper) nextLogin(p *Profile, kept secret.Secret) *time.Time {
+	b, ok := h.Backends[p.Backend].(Session)
+	if !ok || kept == nil {
+		return nil
+	}
+	until, err := b.Until(p, kept)
+	if err != nil || until.IsZero() {
+		return nil
+	}
+	until = whole(until)
+	return &until
 }

@@ -62,6 +62,11 @@ func (h *Helper) target(s Selection) (*Profile, *Target, error) {
 // Erase forgets credentials and secrets of a profile. What is not there is no
 // error.
 func (h *Helper) Erase(ctx context.Context, r *EraseRequest) (*EraseAnswer, error) {
+	return h.erase(ctx, r, false)
+}
+
+// erase with keepLasting leaves what a human may be unable to get once more.
+func (h *Helper) erase(ctx context.Context, r *EraseRequest, keepLasting bool) (*EraseAnswer, error) {
 	ctx, cancel := context.WithTimeout(ctx, otherTimeout)
 	defer cancel()
 	p, target, err := h.target(r.Selection)
@@ -77,6 +82,12 @@ func (h *Helper) Erase(ctx context.Context, r *EraseRequest) (*EraseAnswer, erro
 	}
 	for _, ref := range target.Secrets {
 		if !all && !slices.Contains(r.What, ref.Kind) {
+			continue
+		}
+		if keepLasting && ref.Lasting {
+			if h.hasSecret(ctx, ref) {
+				a.Kept = append(a.Kept, ref.Kind)
+			}
 			continue
 		}
 		gone, err := h.eraseSecret(ctx, ref)
@@ -166,6 +177,15 @@ func (h *Helper) eraseSecret(ctx context.Context, ref SecretRef) (bool, error) {
 		return false, h.storage(err)
 	}
 	return true, h.storage(lock.Delete(ctx))
+}
+
+func (h *Helper) hasSecret(ctx context.Context, ref SecretRef) bool {
+	if h.Config.Store.Passphrases == cache.None {
+		return false
+	}
+	value, err := h.Cache.Secret(ctx, ref.Account)
+	value.Wipe()
+	return err == nil
 }
 
 // List names what is in the cache, without secrets. If a store cannot be looked

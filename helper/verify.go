@@ -1,6 +1,7 @@
 package helper
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/x509"
@@ -90,7 +91,7 @@ func (h *Helper) checkContent(w *wish, chain []*x509.Certificate, v *verified) e
 			WithHint("if that is right, run: x509-credential-helper login %s", w.profile.Name)
 	}
 	granted := v.info.NotAfter.Sub(h.Clock())
-	if granted < w.lifetime-lifetimeTolerance {
+	if granted < asked(w)-lifetimeTolerance {
 		v.warn("lifetime_clipped", "asked for "+span(w.lifetime)+", the server granted "+span(granted))
 	}
 	return nil
@@ -110,6 +111,9 @@ func (v *verified) warn(code, message string) {
 	v.warnings = append(v.warnings, Warning{code, message})
 }
 
+// maxIssuerText leaves room for the path of a CA's file.
+const maxIssuerText = 400
+
 // checkIssuer follows the chain to its trust anchor. One that is not here is
 // a warning, since what counts are the anchors of whoever will be shown the
 // credential; one that is here and says no is final.
@@ -122,12 +126,29 @@ func (h *Helper) checkIssuer(w *wish, spec *Spec, cred *gsi.Credential, v *verif
 		return nil
 	}
 	var trust *gsi.TrustError
-	unknown := errors.As(err, &trust) && (trust.Reason == gsi.TrustUnknownIssuer || trust.Reason == gsi.TrustNoDirectory)
-	if unknown && !w.profile.VerifyIssuer {
-		v.warn("issuer_unknown", CleanText(err.Error()))
-		return nil
+	if errors.As(err, &trust) && !w.profile.VerifyIssuer {
+		unknown := trust.Reason == gsi.TrustUnknownIssuer || trust.Reason == gsi.TrustNoDirectory
+		switch {
+		case w.target.ServerKey && (unknown || trust.Reason == gsi.TrustExpired): // of a CA: the chain has been looked at
+			v.warn("issuer_not_trusted_here", clean(err.Error()+missingFile(dir, cred.Chain), maxIssuerText))
+			return nil
+		case unknown:
+			v.warn("issuer_unknown", CleanText(err.Error()))
+			return nil
+		}
 	}
 	return Errorf(CodeInvalidCredential, "the issuer of the credential is not trusted: %w", err)
+}
+
+// missingFile names the file of the issuing CA that the directory lacks, "" where
+// it has it and something else is wrong.
+func missingFile(dir *gsi.TrustDir, chain []*x509.Certificate) string {
+	issuer := chain[len(chain)-1].RawIssuer
+	hash, err := gsi.SubjectHash(issuer)
+	if dir == nil || err != nil || slices.ContainsFunc(dir.CAs(), func(ca *x509.Certificate) bool { return bytes.Equal(ca.RawSubject, issuer) }) {
+		return ""
+	}
+	return "; its file there would be " + hash + ".0"
 }
 
 // limit signs a limited proxy under a new key and drops the one it was made

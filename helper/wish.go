@@ -21,6 +21,7 @@ type wish struct {
 	voms     []voms.Request
 	limited  bool
 	lifetime time.Duration // to be asked for, if a new one is fetched
+	asked    bool          // by the request or the profile
 	identity string        // the only one that will do, or ""
 	started  cache.Instant // of this call: shared failures and fetches are later
 
@@ -34,6 +35,10 @@ type givenSecret struct {
 	keep  bool   // in the keyring, once it worked
 	kept  string // where it was kept
 	why   error  // why not, though it should have been
+
+	askAgain bool      // also for secrets that last
+	idp      string    // where a login in a browser begins
+	until    time.Time // when the session of a login in a browser ends
 }
 
 // clockSlack is added to the lifetime that is asked for: a credential is some
@@ -65,6 +70,7 @@ func (h *Helper) newWish(r *GetRequest) (*wish, error) {
 		w.lifetime = p.Lifetime
 	}
 	w.lifetime = max(w.lifetime, r.MinLifetime+clockSlack)
+	w.asked = r.Lifetime != 0 || p.asksLifetime || r.MinLifetime > defaultMinLifetime*time.Second
 	w.identity = p.Identity
 	if w.identity == "" {
 		if w.identity, err = h.Identities.Get(p.Name); err != nil {

@@ -127,7 +127,7 @@ func (w *world) renewal(settings helper.Settings, current *gsi.Credential) *help
 }
 
 // noSecrets are asked by mistake.
-type noSecrets struct{}
+type noSecrets struct{ helper.Secrets }
 
 func (noSecrets) Get(_ context.Context, kind string) (secret.Secret, error) {
 	return nil, fmt.Errorf("the backend asked for a %s", kind)

@@ -125,6 +125,8 @@ func TestServerDNFromEnvironment(t *testing.T) {
 
 // fixed are secrets that do not change.
 type fixed struct {
+	helper.Secrets
+
 	pass secret.Secret
 	err  error
 }
