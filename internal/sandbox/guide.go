@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"strings"
 	"unicode"
 )
@@ -22,6 +23,25 @@ func (s *Sandbox) Config(profile, username string) string {
 	return b.String()
 }
 
+// Config returns the table of a profile for one of the portal's clients. Its
+// redirect URIs must be http://127.0.0.1:PORT/callback.
+func (p *Portal) Config(profile string, c PortalClient) string {
+	var ports []string
+	for _, uri := range c.RedirectURIs {
+		if u, err := url.Parse(uri); err == nil {
+			ports = append(ports, u.Port())
+		}
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "[profile.%s]\n", tomlString(profile))
+	fmt.Fprintf(&b, "backend        = \"rcauth\"\n")
+	fmt.Fprintf(&b, "portal         = %s\n", tomlString(p.URL()))
+	fmt.Fprintf(&b, "client_id      = %s\n", tomlString(c.ID))
+	fmt.Fprintf(&b, "redirect_ports = [%s]\n", strings.Join(ports, ", "))
+	fmt.Fprintf(&b, "ca_dir         = %s\n", tomlString(p.s.TrustDir()))
+	return b.String()
+}
+
 // Guide is what the text for people names.
 type Guide struct {
 	Program    string // how the program is called
@@ -29,6 +49,10 @@ type Guide struct {
 	Profile    string
 	Username   string
 	Passphrase string
+	// Portal adds the Master Portal, with the profile for it and the client.
+	Portal        *Portal
+	PortalProfile string
+	PortalClient  PortalClient
 }
 
 // WriteGuide tells people what runs here and what to type. It writes the
@@ -64,6 +88,21 @@ The classic client works too:
 		s.Addr(), g.Username, g.Passphrase, s.TrustDir(), g.ConfigFile,
 		shellWord(g.ConfigFile), g.Program, g.Profile, shellWord(s.TrustDir()), s.port(),
 		shellWord(cert), shellWord(key))
+	if err != nil || g.Portal == nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, `
+A Master Portal runs at %[1]s.
+Your browser will not know the CA of its certificate: go on all the same.
+
+  client secret  %[2]s
+  registration   %[1]s/register
+
+  %[3]s login %[4]s
+  echo '{"profile":"%[4]s"}' | %[3]s get
+  %[3]s rcauth userinfo %[4]s
+`,
+		g.Portal.URL(), g.PortalClient.Secret, g.Program, g.PortalProfile)
 	return err
 }
 

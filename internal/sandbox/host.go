@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"time"
 )
@@ -90,3 +91,10 @@ func (s *Sandbox) tlsConfig(c *conversation) *tls.Config {
 // timeout is how long a conversation may take, as the real server's
 // request_timeout.
 const timeout = 120 * time.Second
+
+// HostCertificate is the certificate of the servers here.
+func (s *Sandbox) HostCertificate() *x509.Certificate {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hostTLS.Leaf
+}

@@ -38,6 +38,9 @@ const (
 	keyHost  = "host"
 	keyUser  = "user"
 	keyProxy = "proxy"
+	// A portal signs id_tokens with one key, and makes its proxies with another.
+	keyPortal = "portal"
+	keyIssued = "issued"
 )
 
 // start begins to make the named key unless that was begun before.

@@ -77,6 +77,15 @@ func (s *Sandbox) attributes(r *request, holder *x509.Certificate, from, to time
 	if s.opts.VOMS == VOMSUnreachable && len(r.vomses) == 0 {
 		return nil, "No VOMS Server Information\nCouldn't get VOMS User Information."
 	}
+	if s.opts.VOMS != VOMSAttached {
+		vo, _, _ := strings.Cut(r.voName[0], ":")
+		return nil, fmt.Sprintf("Couldn't get user information for %s VO.\nCouldn't get VOMS User Information.", vo)
+	}
+	return s.memberships(r, holder, from, to)
+}
+
+// memberships are the attributes of Options.VOs, for whoever asks.
+func (s *Sandbox) memberships(r *request, holder *x509.Certificate, from, to time.Time) ([]pkix.Extension, string) {
 	var vos []string
 	asked := map[string][]string{}
 	for _, name := range r.voName {
@@ -112,7 +121,7 @@ func (s *Sandbox) attributes(r *request, holder *x509.Certificate, from, to time
 // on request only, roles; what was asked for comes first.
 func (s *Sandbox) fqans(vo string, asked []string) ([]string, bool) {
 	member, ok := s.opts.VOs[vo]
-	if !ok || s.opts.VOMS != VOMSAttached {
+	if !ok {
 		return nil, false
 	}
 	var given []string

@@ -59,7 +59,6 @@ func TestVOMSAttached(t *testing.T) {
 
 func judgeAttributes(t *testing.T, s *Sandbox, certs []*x509.Certificate, want map[string]string) {
 	t.Helper()
-	program := need(t, "voms-proxy-info", "voms-clients")
 	der, err := x509.MarshalPKCS8PrivateKey(testKey(t))
 	if err != nil {
 		t.Fatal(err)
@@ -76,6 +75,13 @@ func judgeAttributes(t *testing.T, s *Sandbox, certs []*x509.Certificate, want m
 	if err := os.WriteFile(path, file.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	judgeAttributesIn(t, s, path, want)
+}
+
+// judgeAttributesIn asks the real tools what they think of a proxy file.
+func judgeAttributesIn(t *testing.T, s *Sandbox, path string, want map[string]string) {
+	t.Helper()
+	program := need(t, "voms-proxy-info", "voms-clients")
 	judgeProxy(t, s, path, true)
 	cmd := exec.Command(program, "-file", path, "-all")
 	cmd.Env = append(os.Environ(), "X509_CERT_DIR="+s.TrustDir(), "X509_VOMS_DIR="+s.VOMSDir())
