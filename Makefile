@@ -3,7 +3,7 @@
 
 GO         ?= go
 BINARY     := build/x509-credential-helper
-TAGS       := -tags urfave_cli_no_docs
+TAGS       := -tags urfave_cli_no_docs,nethttpomithttp2
 # Packages that only read and write text are not inlined: 3 % off the binary,
 # nothing off the speed. Cryptography keeps its inlining, it loses a third.
 COMPACT    := $(foreach p,text/... regexp/... encoding/... net/... reflect fmt github.com/...,-gcflags=$(p)=-l)

@@ -54,8 +54,8 @@ expect() {
 }
 
 say "1. Build: one static program"
-typed 'CGO_ENABLED=0 go build -tags urfave_cli_no_docs ./cmd/x509-credential-helper'
-CGO_ENABLED=0 go build -tags urfave_cli_no_docs -trimpath -ldflags '-s -w' -o "$tmp/x509-credential-helper" ./cmd/x509-credential-helper
+typed 'CGO_ENABLED=0 go build -tags urfave_cli_no_docs,nethttpomithttp2 ./cmd/x509-credential-helper'
+CGO_ENABLED=0 go build -tags urfave_cli_no_docs,nethttpomithttp2 -trimpath -ldflags '-s -w' -o "$tmp/x509-credential-helper" ./cmd/x509-credential-helper
 
 # From here on in a world of its own: no configuration, cache or state of yours
 # is touched.

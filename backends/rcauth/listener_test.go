@@ -1,0 +1,248 @@
+package rcauth
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/x509-credential-helper/x509-credential-helper/internal/safego"
+)
+
+// freeURI is a redirect URI with a port that was free a moment ago.
+func freeURI(t *testing.T, host string) string {
+	t.Helper()
+	socket, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	_, port, _ := net.SplitHostPort(socket.Addr().String())
+	return "http://" + net.JoinHostPort(host, port) + "/callback"
+}
+
+// startListener expects the state "right"; the code is the query's.
+func startListener(t *testing.T, uris ...string) *listener {
+	t.Helper()
+	l, err := listen(t.Context(), uris)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.finish(Outcome{State: Failed}) })
+	l.expect(func(raw string) (string, error) {
+		switch {
+		case !strings.Contains(raw, "state=right"):
+			return "", ErrWrongState
+		case strings.Contains(raw, "error=access_denied"):
+			return "", &AuthorizationError{Code: "access_denied"}
+		}
+		_, code, _ := strings.Cut(raw, "code=")
+		return code, nil
+	})
+	return l
+}
+
+type page struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// browse fetches a page as a browser does, without a proxy.
+func browse(t *testing.T, method, uri, host string) page {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, uri, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Host = host
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	answer, err := transport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return page{answer.StatusCode, answer.Header, string(body)}
+}
+
+// TestListenerTakesOnlyTheRedirect: whatever else a browser may be made to send
+// ends nothing, is answered at once, and the login goes on to its good end.
+func TestListenerTakesOnlyTheRedirect(t *testing.T) {
+	l := startListener(t, freeURI(t, "127.0.0.1"))
+	right := l.URI + "?state=right&code=c1"
+	for name, test := range map[string]struct {
+		method, uri, host string
+		status            int
+	}{
+		"wrong state":       {"GET", l.URI + "?state=wrong&code=c1", "", 404},
+		"no query":          {"GET", l.URI, "", 404},
+		"longer path":       {"GET", l.URI + "/?state=right&code=c1", "", 404},
+		"encoded path":      {"GET", strings.Replace(right, "callback", "%63allback", 1), "", 404},
+		"root":              {"GET", strings.Replace(right, "/callback", "/", 1), "", 404},
+		"favicon":           {"GET", strings.Replace(l.URI, "/callback", "/favicon.ico", 1), "", 404},
+		"name of elsewhere": {"GET", right, "evil.example.org", 404}, // DNS rebinding
+		"other loopback":    {"GET", right, strings.Replace(l.home.Host, "127.0.0.1", "localhost", 1), 404},
+		"POST":              {"POST", right, "", 405},
+		"HEAD":              {"HEAD", right, "", 405},
+		"OPTIONS":           {"OPTIONS", right, "", 405},
+	} {
+		if p := browse(t, test.method, test.uri, test.host); p.status != test.status {
+			t.Errorf("%s: status %d, expected %d", name, p.status, test.status)
+		}
+	}
+	select {
+	case a := <-l.arrived:
+		t.Fatalf("something was taken for the redirect: %+v", a)
+	default:
+	}
+	shown := make(chan page, 1)
+	safego.Go(func() error { shown <- browse(t, "GET", right, ""); return nil })
+	if a := <-l.arrived; a.code != "c1" || a.err != nil {
+		t.Errorf("arrived: %+v", a)
+	}
+	l.finish(Outcome{State: LoggedIn, Identity: "/CN=Jane"})
+	if p := <-shown; p.status != 200 || !strings.Contains(p.body, "You are logged in") || !strings.Contains(p.body, "/CN=Jane") {
+		t.Errorf("the page: %+v", p)
+	}
+}
+
+// TestListenerTabs: a tab that was closed ends nothing, and a reload or a second
+// tab is told the end as well.
+func TestListenerTabs(t *testing.T) {
+	l := startListener(t, freeURI(t, "127.0.0.1"))
+	ctx, closeTab := context.WithCancel(t.Context())
+	r, _ := http.NewRequestWithContext(ctx, "GET", l.URI+"?state=right&code=c1", nil)
+	closed := safego.Go(func() error {
+		answer, err := (&http.Transport{}).RoundTrip(r)
+		if err == nil {
+			err = answer.Body.Close()
+		}
+		return err
+	})
+	if a := <-l.arrived; a.code != "c1" {
+		t.Errorf("arrived: %+v", a)
+	}
+	closeTab()
+	if err := <-closed; !errors.Is(err, context.Canceled) {
+		t.Errorf("closed tab: %v", err)
+	}
+	shown := make(chan page, 1)
+	safego.Go(func() error { shown <- browse(t, "GET", l.URI+"?state=right&code=c2", ""); return nil })
+	if a := <-l.arrived; a.code != "c2" { // nobody would listen any more
+		t.Errorf("arrived again: %+v", a)
+	}
+	select {
+	case p := <-shown:
+		t.Fatalf("a page before the end: %+v", p)
+	default:
+	}
+	l.finish(Outcome{State: Failed, Message: "the portal refused"})
+	if p := <-shown; !strings.Contains(p.body, "the portal refused") {
+		t.Errorf("the page: %+v", p)
+	}
+}
+
+// TestListenerDeclined: what the portal says in place of a code ends the wait.
+func TestListenerDeclined(t *testing.T) {
+	l := startListener(t, freeURI(t, "127.0.0.1"))
+	shown := make(chan page, 1)
+	safego.Go(func() error { shown <- browse(t, "GET", l.URI+"?state=right&error=access_denied", ""); return nil })
+	a := <-l.arrived
+	if refused := new(AuthorizationError); !errors.As(a.err, &refused) || refused.Code != "access_denied" {
+		t.Errorf("arrived: %+v", a)
+	}
+	l.finish(Outcome{State: Declined})
+	if p := <-shown; !strings.Contains(p.body, "declined") {
+		t.Errorf("the page: %+v", p)
+	}
+}
+
+// TestListenerPorts: the first registered port that is free is taken, another
+// one never, and with localhost both families must be ours.
+func TestListenerPorts(t *testing.T) {
+	first, second := freeURI(t, "127.0.0.1"), freeURI(t, "127.0.0.1")
+	taken := startListener(t, first)
+	if l := startListener(t, first, second); l.URI != second {
+		t.Errorf("listens on %s, expected %s", l.URI, second)
+	}
+	_, err := listen(t.Context(), []string{first, second})
+	if full := new(ListenError); !errors.As(err, &full) || !strings.Contains(err.Error(), taken.home.Host) {
+		t.Errorf("nothing free: %v", err)
+	}
+	local := startListener(t, freeURI(t, "localhost"))
+	for _, address := range []string{"127.0.0.1", "::1"} {
+		if address == "::1" && !hasIPv6(t.Context()) {
+			continue
+		}
+		conn, err := net.Dial("tcp", net.JoinHostPort(address, local.home.Port()))
+		if err != nil {
+			t.Errorf("localhost at %s: %v", address, err)
+			continue
+		}
+		conn.Close()
+	}
+}
+
+// TestListenerHalfTaken: somebody who has one of localhost's two addresses could
+// get the code, so the port counts as taken.
+func TestListenerHalfTaken(t *testing.T) {
+	if !hasIPv6(t.Context()) {
+		t.Skip("this machine has no IPv6")
+	}
+	uri := freeURI(t, "localhost")
+	u, _ := loopbackURI(uri)
+	other, err := net.Listen("tcp", net.JoinHostPort("::1", u.Port()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if l, err := listen(t.Context(), []string{uri}); err == nil {
+		l.finish(Outcome{})
+		t.Error("it listens on half of localhost")
+	}
+}
+
+// TestLoopbackURI: we never listen where others could reach us.
+func TestLoopbackURI(t *testing.T) {
+	for uri, good := range map[string]bool{
+		"http://127.0.0.1:8180/callback": true, "http://localhost:8180/": true, "http://[::1]:8180/a/b": true,
+		"https://127.0.0.1:8180/callback": false, "http://127.0.0.1/callback": false, "http://0.0.0.0:8180/": false,
+		"http://192.168.1.2:8180/": false, "http://localhost.example.org:8180/": false, "http://jane@127.0.0.1:8180/": false,
+		"http://127.0.0.1:8180/?a=b": false, "http://127.0.0.1:8180/#a": false, "org.example:/cb": false, "": false, "http://[::1": false,
+	} {
+		if _, err := loopbackURI(uri); (err == nil) != good {
+			t.Errorf("%s: %v", uri, err)
+		}
+	}
+}
+
+// TestListenerCloses: the end does not wait for a browser that has connected
+// and says nothing, and afterwards the port is free.
+func TestListenerCloses(t *testing.T) {
+	l := startListener(t, freeURI(t, "127.0.0.1"))
+	conn, err := net.Dial("tcp", l.home.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	begin := time.Now()
+	l.finish(Outcome{State: Failed})
+	l.finish(Outcome{State: LoggedIn})
+	if took := time.Since(begin); took >= browserTimeout {
+		t.Errorf("took %v", took)
+	}
+	again, err := listen(t.Context(), []string{l.URI})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.finish(Outcome{})
+}
