@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/x509-credential-helper/x509-credential-helper/backends/myproxy"
+	"github.com/x509-credential-helper/x509-credential-helper/backends/rcauth"
 	"github.com/x509-credential-helper/x509-credential-helper/cache"
 	"github.com/x509-credential-helper/x509-credential-helper/helper"
 	"github.com/x509-credential-helper/x509-credential-helper/internal/safefile"
@@ -27,6 +28,7 @@ func (p *process) newHelper(verb string) *helper.Helper {
 	backends := map[string]helper.Backend{
 		myproxy.Name: myproxy.New(myproxy.Options{Getenv: p.getenv, Home: home, Clock: time.Now,
 			DialTimeout: p.serverDeadline, IOTimeout: p.serverDeadline}),
+		rcauth.Name: rcauth.New(rcauth.Options{Getenv: p.getenv, Clock: time.Now}),
 	}
 	config := &helper.Config{}
 	if verb != "capabilities" {

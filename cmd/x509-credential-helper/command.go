@@ -69,7 +69,7 @@ func (p *process) newApp() *cli.App {
 		SkipFlagParsing: true,
 		Commands: append([]*cli.Command{
 			p.loginCommand(), p.logoutCommand(), p.statusCommand(), p.execCommand(),
-			p.showCommand(), p.trustCommand(), p.myproxyCommand(), p.rotateKeysCommand(), p.sandboxCommand(), p.versionCommand(), p.helpCommand(),
+			p.showCommand(), p.trustCommand(), p.myproxyCommand(), p.rcauthCommand(), p.rotateKeysCommand(), p.sandboxCommand(), p.versionCommand(), p.helpCommand(),
 		}, verbCommands()...),
 	}
 	prepare(app.Commands, "")

@@ -20,7 +20,8 @@ type keepOut struct {
 	seen map[string]string // where it was found: what stands there
 }
 
-func (k *keepOut) add(where, text string) { k.seen[where] = text }
+// add notes what was seen there now, beside what was seen before.
+func (k *keepOut) add(where, text string) { k.seen[where] += text + "\n" }
 
 func (k *keepOut) run(stdin string, args ...string) result {
 	r := k.w.run(stdin, args...)
@@ -42,8 +43,11 @@ func (k *keepOut) process(pid int) {
 }
 
 // files notes every file of the world.
-func (k *keepOut) files() {
-	err := filepath.WalkDir(k.w.dir, func(path string, d fs.DirEntry, err error) error {
+func (k *keepOut) files() { k.below(k.w.dir) }
+
+// below notes every file of a directory.
+func (k *keepOut) below(dir string) {
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return err
 		}

@@ -7,9 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/x509-credential-helper/x509-credential-helper/backends/myproxy"
+	"github.com/x509-credential-helper/x509-credential-helper/backends/rcauth"
 	"github.com/x509-credential-helper/x509-credential-helper/cache"
 	"github.com/x509-credential-helper/x509-credential-helper/helper"
 	"github.com/x509-credential-helper/x509-credential-helper/internal/safego"
@@ -24,32 +27,58 @@ const attempts = 3
 func (p *process) loginCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "login",
-		Usage:     "ask for a pass phrase, try it, and keep it in the keyring",
+		Usage:     "ask for a pass phrase, or open a browser, and keep what comes of it",
 		ArgsUsage: "[PROFILE]",
 		Category:  forPeople,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "passphrase-stdin", Usage: "take the first line of standard input instead of asking"},
+			&cli.BoolFlag{Name: "no-browser", Usage: "RCauth: start no browser, only show the address"},
+			&cli.StringFlag{Name: "idp", Usage: "RCauth: begin at the identity provider `ENTITYID`"},
+			&cli.BoolFlag{Name: "print-registration", Usage: "RCauth: print what to type into the portal's form, and end"},
 		},
-		Description: `The pass phrase is asked for on the terminal and tried with the server at once;
-one that the server refuses replaces nothing. Where there is no keyring, or with
-store.passphrases = "none" in the configuration, it is not kept: then only the
-proxy is. A keyring that is locked has to be unlocked first. A profile that needs
-no pass phrase is only tried.
-
-Without PROFILE it is that of X509_CREDENTIAL_PROFILE, else default_profile.`,
+		Description: loginText,
 		Action: func(c *cli.Context) error {
 			if err := atMost(c, 1); err != nil {
 				return err
 			}
-			return p.login(c.Context, c.Args().First(), c.Bool("passphrase-stdin"))
+			o := loginOptions{
+				profile: c.Args().First(), fromStdin: c.Bool("passphrase-stdin"),
+				noBrowser: c.Bool("no-browser"), idp: c.String("idp"),
+			}
+			if c.Bool("print-registration") {
+				return p.printRegistration(c.Context, o.profile)
+			}
+			return p.login(c.Context, o)
 		},
 	}
 }
 
-func (p *process) login(ctx context.Context, profile string, fromStdin bool) error {
+const loginText = `MyProxy: the pass phrase is asked for on the terminal and tried with the server at
+once; one that the server refuses replaces nothing. A profile that needs no pass
+phrase is only tried.
+
+RCauth: a browser is opened at the portal, unless there is none: over ssh, without
+a display, with --no-browser. Then the address is shown, and with it two ways to use
+a browser elsewhere. The session is kept; from then on proxies come without a
+login, for as long as the portal allows. The client secret is asked for once.
+
+Where there is no keyring, or with store.passphrases = "none" in the configuration,
+nothing is kept but the proxy. A keyring that is locked has to be unlocked first.
+
+Without PROFILE it is that of X509_CREDENTIAL_PROFILE, else default_profile.`
+
+type loginOptions struct {
+	profile   string
+	fromStdin bool
+	noBrowser bool
+	idp       string
+}
+
+func (p *process) login(ctx context.Context, o loginOptions) error {
 	h := p.newHelper("login")
-	request := helper.LoginRequest{Profile: profile}
-	if fromStdin {
+	h.UI = &browserUI{p: p, tty: term.New(), noBrowser: o.noBrowser}
+	request := helper.LoginRequest{Profile: o.profile, IdentityProvider: o.idp}
+	if o.fromStdin {
 		line, err := p.passphraseLine(ctx)
 		if err != nil {
 			return err
@@ -74,11 +103,19 @@ func (p *process) tryLogin(ctx context.Context, h *helper.Helper, r helper.Login
 			return answer, err
 		}
 		if r.Passphrase != nil || try == attempts {
-			e.Hint = "check the pass phrase and, in the configuration, username and server" // not: run login
+			e.Hint = loginHint[e.Backend]
 			return nil, e
 		}
 		p.complain(e.Message, "try again, or press Ctrl-C")
+		r.AskAgain = true // what is kept may be what is wrong
 	}
+}
+
+// loginHint is what to look after when a login was refused, and login itself is
+// no remedy.
+var loginHint = map[string]string{
+	myproxy.Name: "check the pass phrase and, in the configuration, username and server",
+	rcauth.Name:  "check client_id in the configuration, and the client secret that was typed",
 }
 
 // passphraseLine reads the first line of standard input, which must not be a
@@ -116,19 +153,9 @@ func (p *process) stdinLine(ctx context.Context, r *bufio.Reader) (secret.Secret
 	return bytes.Clone(line), nil // the reader's own bytes are overwritten by the next line
 }
 
-// welcome says what was got and what is kept.
+// welcome says who somebody is now, and until when.
 func (p *process) welcome(a *helper.LoginAnswer) error {
-	kept := "the pass phrase is not kept"
-	switch {
-	case a.Kept != "":
-		kept = "the pass phrase is kept in the " + a.Kept
-	case a.NoSecret:
-		kept = "no pass phrase is needed for the next one"
-	case a.Why != nil:
-		kept += " (" + a.Why.Message + "), so the next proxy needs another login"
-	default:
-		kept += ", so the next proxy needs another login"
-	}
+	kept := keptText(a)
 	switch {
 	case a.Get.StoredIn != string(cache.None):
 	case a.Kept != "":
@@ -139,4 +166,33 @@ func (p *process) welcome(a *helper.LoginAnswer) error {
 	c := a.Get.Credential
 	_, err := fmt.Fprintf(p.stdout, "%s: a proxy of %s for %s;\n%s\n", a.Get.Profile, c.Identity, helper.Span(c.ExpiresIn), kept)
 	return err
+}
+
+// keptText says what the next proxy needs.
+func keptText(a *helper.LoginAnswer) string {
+	const again = ", so the next proxy needs another login"
+	what := "the pass phrase"
+	if a.Browser {
+		what = "the session"
+	}
+	switch {
+	case a.Kept != "" && a.Browser:
+		return "the session is kept in the " + a.Kept + nextLogin(a.Until)
+	case a.Kept != "":
+		return what + " is kept in the " + a.Kept
+	case a.NoSecret:
+		return "no pass phrase is needed for the next one"
+	case a.Why != nil:
+		return what + " is not kept (" + a.Why.Message + ")" + again
+	}
+	return what + " is not kept" + again
+}
+
+// nextLogin says until when there are proxies without a human.
+func nextLogin(until time.Time) string {
+	if until.IsZero() {
+		return ", and the portal does not say for how long it is good"
+	}
+	left := int64(time.Until(until).Seconds())
+	return fmt.Sprintf(": no login is needed for %s, until %s", helper.Span(left), clock(until))
 }

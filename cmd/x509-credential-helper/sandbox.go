@@ -20,12 +20,22 @@ const (
 	sandboxProfile    = "sandbox"
 	sandboxUser       = "jane"
 	sandboxPassphrase = "correct horse battery staple"
+	sandboxPortal     = "portal" // the profile of the Master Portal
 )
+
+// sandboxClient is this program as it is registered at the sandbox's portal.
+func sandboxClient() sandbox.PortalClient {
+	return sandbox.PortalClient{
+		ID: "myproxy:oa4mp,2012:/client_id/sandbox", Secret: "sandbox-client-secret", Name: name,
+		RedirectURIs: []string{"http://127.0.0.1:8180/callback", "http://127.0.0.1:8181/callback", "http://127.0.0.1:8182/callback"},
+		RefreshLife:  15 * 24 * time.Hour,
+	}
+}
 
 func (p *process) sandboxCommand() *cli.Command {
 	return &cli.Command{
 		Name:     "sandbox",
-		Usage:    "run a MyProxy server to try things with, until Ctrl-C",
+		Usage:    "run a MyProxy server and a Master Portal to try, until Ctrl-C",
 		Category: forPeople,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "dir", Usage: "write everything to `DIR`, which is empty or of an earlier sandbox, and leave it there (default: a new one, removed at the end)"},
@@ -59,12 +69,21 @@ func (p *process) sandbox(ctx context.Context, dir string) (err error) {
 	if err := s.AddUser(sandbox.User{Name: sandboxUser, Passphrase: sandboxPassphrase, CommonName: "Jane Doe"}); err != nil {
 		return err
 	}
+	portal, err := s.StartPortal(sandbox.PortalOptions{
+		AutoApprove: true, Clients: []sandbox.PortalClient{sandboxClient()},
+		Users: []sandbox.PortalUser{{Subject: "jane@sandbox.invalid", Name: "Jane Doe"}, {Subject: "john@sandbox.invalid", Name: "John Doe"}},
+	})
+	if err != nil {
+		return helper.Errorf(helper.CodeStorageError, "%w", err)
+	}
 	file := filepath.Join(dir, "config.toml")
-	if err := os.WriteFile(file, []byte(s.Config(sandboxProfile, sandboxUser)+p.sandboxStore(ctx, dir)), 0o600); err != nil {
+	config := s.Config(sandboxProfile, sandboxUser) + "\n" + portal.Config(sandboxPortal, sandboxClient()) + p.sandboxStore(ctx, dir)
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return helper.Errorf(helper.CodeStorageError, "the configuration of the sandbox cannot be written: %w", err)
 	}
 	if err := s.WriteGuide(p.stdout, sandbox.Guide{
 		Program: name, ConfigFile: file, Profile: sandboxProfile, Username: sandboxUser, Passphrase: sandboxPassphrase,
+		Portal: portal, PortalProfile: sandboxPortal, PortalClient: sandboxClient(),
 	}); err != nil {
 		return err
 	}
@@ -92,6 +111,7 @@ func (p *process) sandboxForget(ctx context.Context, file string) error {
 	own := *p
 	own.environ = append([]string{"X509_CREDENTIAL_HELPER_CONFIG=" + file}, p.environ...)
 	_, err := own.newHelper("logout").Logout(ctx, sandboxProfile)
+	_, portalErr := own.newHelper("logout").Logout(ctx, sandboxPortal)
 	p.note("The sandbox has ended.")
-	return err
+	return errors.Join(err, portalErr)
 }

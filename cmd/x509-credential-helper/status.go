@@ -79,7 +79,7 @@ func (p *process) status(ctx context.Context, o statusOptions) error {
 		p.complain("there is no profile in the configuration", where+", or try: "+name+" sandbox")
 		return nil
 	}
-	t := table{style: p.style(), width: term.Width(p.stdout)}
+	t := table{style: p.style(), width: term.Width(p.stdout), now: time.Now()}
 	_, err = p.stdout.WriteString(t.text(answer))
 	return err
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/x509-credential-helper/x509-credential-helper/cache"
@@ -35,6 +36,7 @@ func (p *process) style() style {
 type table struct {
 	style style
 	width int // of the terminal; 0: nobody's, lines may be as long as they are
+	now   time.Time
 }
 
 // The columns. Those from folded on may be long and move below the others.
@@ -79,12 +81,27 @@ func (t table) render(profiles []helper.ProfileStatus) string {
 				b.WriteString(gap + cell + "\n")
 			}
 		}
+		if i+1 == len(profiles) || profiles[i+1].Profile != s.Profile {
+			hint(&b, t.nextLogin(s))
+		}
 		if s.Error != nil {
 			wrap(&b, gap, s.Error.Message, t.width)
 			hint(&b, s.Error.Hint)
 		}
 	}
 	return b.String()
+}
+
+// nextLogin says how long a session of a profile is good for, "" where it has none.
+func (t table) nextLogin(s helper.ProfileStatus) string {
+	if s.NextLogin == nil {
+		return ""
+	}
+	left := int64(s.NextLogin.Sub(t.now).Seconds())
+	if left <= 0 {
+		return "a login is needed; run: " + name + " login " + s.Profile
+	}
+	return "next login in " + helper.Span(left) + ", by " + clock(*s.NextLogin)
 }
 
 // hint is not wrapped: a command in it can be copied only if it stays whole.

@@ -12,6 +12,7 @@ import (
 
 func states() []helper.ProfileStatus {
 	end := time.Date(2026, 11, 22, 7, 0, 0, 0, time.UTC)
+	later := showTime.Add(250 * time.Hour)
 	dn := "/DC=org/DC=terena/DC=tcs/C=NL/O=Nikhef/CN=Jane Doe jane@example.org"
 	return []helper.ProfileStatus{
 		{Profile: "atlas", Default: true, State: helper.StateValid, Identity: dn, VOMS: []string{"atlas:/atlas/Role=production"},
@@ -22,6 +23,10 @@ func states() []helper.ProfileStatus {
 		{Profile: "new", State: helper.StateNone, Passphrase: "none"},
 		{Profile: "locked", State: helper.StateError, Passphrase: "unknown",
 			Error: helper.Errorf(helper.CodeKeyringLocked, "the keyring is locked").WithHint("unlock it and try again")},
+		{Profile: "egi", State: helper.StateValid, Identity: dn, NotAfter: &end, ExpiresIn: 41000, Lifetime: 43200, StoredIn: "keyring", Passphrase: "keyring", NextLogin: &later},
+		{Profile: "egi", State: helper.StateValid, Identity: dn, NotAfter: &end, ExpiresIn: 41000, Lifetime: 43200, StoredIn: "keyring", Passphrase: "keyring", NextLogin: &later,
+			VOMS: []string{"dteam"}},
+		{Profile: "over", State: helper.StateNone, Passphrase: "keyring", NextLogin: &end},
 	}
 }
 
@@ -29,8 +34,8 @@ func states() []helper.ProfileStatus {
 // and colours, and a file in the C locale. UPDATE_GOLDEN=1 writes them anew.
 func TestTable(t *testing.T) {
 	for file, table := range map[string]table{
-		"status-terminal.golden": {style: style{color: true, unicode: true}, width: 80},
-		"status-file.golden":     {},
+		"status-terminal.golden": {style: style{color: true, unicode: true}, width: 80, now: showTime},
+		"status-file.golden":     {now: showTime},
 	} {
 		got := table.render(states())
 		path := filepath.Join("testdata", file)

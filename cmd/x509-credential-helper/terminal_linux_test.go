@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/x509"
 	"errors"
 	"os"
 	"path/filepath"
@@ -191,7 +192,7 @@ func TestSandbox(t *testing.T) {
 	c := ptytest.Start(t, w.command("sandbox"))
 	c.Expect("no keyring")
 	c.Expect("login sandbox")
-	c.Expect("proxy.pem") // the last line
+	c.Expect("rcauth userinfo portal") // the last line
 	_, rest, _ := strings.Cut(c.Output(), "export X509_CREDENTIAL_HELPER_CONFIG=")
 	config, _, _ := strings.Cut(rest, "\r\n")
 	w.env = append(w.env, "X509_CREDENTIAL_HELPER_CONFIG="+config) // the last one counts
@@ -202,6 +203,7 @@ func TestSandbox(t *testing.T) {
 	if r := w.run("", "status"); !strings.Contains(r.stdout, "sandbox *") {
 		t.Errorf("status: %+v", r)
 	}
+	w.sandboxLogin(filepath.Join(filepath.Dir(config), "certificates"))
 	c.Type("\x03")
 	c.Expect("The sandbox has ended.")
 	if status := c.Wait(); status != 0 {
@@ -212,6 +214,32 @@ func TestSandbox(t *testing.T) {
 	}
 	if left, err := os.ReadDir(w.path(".local/state/x509-credential-helper/identity")); err != nil || len(left) > 0 {
 		t.Errorf("remembered identities: %v, %v", left, err)
+	}
+}
+
+// sandboxLogin logs in at the sandbox's portal as the guide says, with a browser
+// elsewhere.
+func (w *world) sandboxLogin(trust string) {
+	w.t.Helper()
+	roots := x509.NewCertPool()
+	files, _ := filepath.Glob(filepath.Join(trust, "*.0"))
+	for _, file := range files {
+		if ca, err := os.ReadFile(file); err != nil || !roots.AppendCertsFromPEM(ca) {
+			w.t.Fatal(file, err)
+		}
+	}
+	c := ptytest.Start(w.t, w.command("login", "--no-browser", sandboxPortal))
+	c.Expect("lient secret of ")
+	c.Type(sandboxClient().Secret + "\n")
+	c.Expect("Address: ")
+	end, err := sandbox.NewBrowser(roots, nil).Authorize(w.t.Context(), shown(c))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	c.Type(end + "\n")
+	c.Expect("CN=Jane Doe")
+	if status := c.Wait(); status != 0 {
+		w.t.Errorf("login: status %d, %s", status, c.Output())
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"time"
 
@@ -37,10 +38,14 @@ none. CRL is the time until its revocation list is too old. The exit status is 0
 				Action: func(c *cli.Context) error { return p.trust(c, false) },
 			},
 			{
-				Name:  "check",
-				Usage: "only what is wrong, with the file that is to blame",
-				Flags: flags(),
+				Name:      "check",
+				Usage:     "only what is wrong, with the file that is to blame",
+				ArgsUsage: "[PROFILE]",
+				Flags:     flags(),
 				Description: where + `
+
+With PROFILE it is that profile's, read as the profile says. For one of RCauth only
+the two CAs count from which its proxies come, and where to get them is said.
 
 The exit status is 0 if nothing is wrong, and 1 if certificates of some CA are
 refused now, or soon will be.`,
@@ -51,19 +56,28 @@ refused now, or soon will be.`,
 }
 
 func (p *process) trust(c *cli.Context, check bool) error {
-	if err := atMost(c, 0); err != nil {
+	most := 0
+	if check {
+		most = 1
+	}
+	if err := atMost(c, most); err != nil {
 		return err
 	}
 	now := time.Now()
-	dir, anchors, err := p.anchors(c.String("dir"), now)
+	t, err := p.trusted(c, now)
+	var usage *usageError
+	if errors.As(err, &usage) {
+		return err
+	}
 	if err != nil {
-		e := helper.Errorf(helper.CodeNotFound, "%s", clean(err.Error()))
+		e := trustError(err)
 		if c.Bool("json") {
 			_ = p.answer(e)
 		}
 		p.complain(e.Message, e.Hint)
 		return notGood
 	}
+	dir, anchors := t.dir, t.anchors
 	good := true
 	for _, a := range anchors {
 		good = good && a.Severity == gsi.SeverityOK
@@ -73,7 +87,7 @@ func (p *process) trust(c *cli.Context, check bool) error {
 	case c.Bool("json"):
 		err = writeJSON(p.stdout, trustJSON(dir, anchors, now, check))
 	case check:
-		_, err = io.WriteString(p.stdout, page.anchorProblems(dir, anchors))
+		_, err = io.WriteString(p.stdout, page.anchorProblems(dir, anchors)+t.advice)
 	default:
 		_, err = io.WriteString(p.stdout, page.anchors(anchors, now))
 	}
@@ -86,8 +100,23 @@ func (p *process) trust(c *cli.Context, check bool) error {
 	return nil
 }
 
-// anchors reads the trust directory.
-func (p *process) anchors(named string, now time.Time) (string, []gsi.Anchor, error) {
+// trusted is what the command line speaks of.
+func (p *process) trusted(c *cli.Context, now time.Time) (*trusted, error) {
+	profile, named := c.Args().First(), c.String("dir")
+	switch {
+	case profile != "" && named != "":
+		return nil, usagef("leave out one of them", "trust check: the profile %q has a directory, and --dir names another", helper.CleanText(profile))
+	case profile != "":
+		return p.trustedBy(profile, now)
+	}
+	t := &trusted{}
+	var err error
+	t.dir, t.anchors, err = p.anchors(named, now, gsi.TrustOptions{})
+	return t, err
+}
+
+// anchors reads a trust directory, that of the environment where none is named.
+func (p *process) anchors(named string, now time.Time, how gsi.TrustOptions) (string, []gsi.Anchor, error) {
 	path := named
 	if path == "" {
 		var err error
@@ -99,5 +128,5 @@ func (p *process) anchors(named string, now time.Time) (string, []gsi.Anchor, er
 	if err != nil {
 		return "", nil, err
 	}
-	return path, dir.Anchors(now, gsi.TrustOptions{}), nil
+	return path, dir.Anchors(now, how), nil
 }

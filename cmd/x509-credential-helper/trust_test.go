@@ -74,7 +74,7 @@ func TestTrustCheckIGTF(t *testing.T) {
 		}
 		t.Skipf("%v (Debian: igtf-policy-iota)", err)
 	}
-	_, anchors, err := (&process{}).anchors(dir, time.Now())
+	_, anchors, err := (&process{}).anchors(dir, time.Now(), gsi.TrustOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

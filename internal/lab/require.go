@@ -43,6 +43,7 @@ const (
 	Peers         Part = "docker-credential-secretservice"
 	FakeTime      Part = "libfaketime"
 	Strace        Part = "strace"
+	WebBrowser    Part = "chromium"
 )
 
 // programs says which program, or file, shows that a Debian package is
@@ -71,6 +72,7 @@ var programs = map[Part]map[string]string{
 	Peers:         {"docker-credential-secretservice": "golang-docker-credential-helpers"},
 	FakeTime:      {fakeTimeLibrary: "libfaketime"},
 	Strace:        {"strace": "strace"},
+	WebBrowser:    {"chromium": "chromium"},
 }
 
 //go:embed packages.txt
