@@ -56,7 +56,7 @@ func bench(t *session, binary string, rounds int, out string) error {
 	}
 	fmt.Print(report.table())
 	fmt.Print(report.verdicts())
-	fmt.Print(report.parts())
+	fmt.Print(report.parts() + report.portalShare())
 	fmt.Print(herdTable(report.herds))
 	if out == "" {
 		return nil

@@ -11,7 +11,7 @@ import (
 )
 
 // order is the order of the report.
-var order = []string{nothing, emptyGo, capabilities, warmGet, kernelGet, crowdedGet, dockerGet, secretLookup, vomsInfo, showFile, gridInfo, vomsInfoAll, coldGet, myproxyLogon,
+var order = []string{nothing, emptyGo, capabilities, warmGet, kernelGet, crowdedGet, dockerGet, secretLookup, vomsInfo, showFile, gridInfo, vomsInfoAll, coldGet, myproxyLogon, refreshGet, portalAlone,
 	ourLogon, ourP256, ourInfo, myproxyInfo, ourPut, myproxyInit, ourRoots, myproxyTrst}
 
 // target is a promise about one median: at most ratio times the median of
@@ -123,7 +123,7 @@ a tenth of its time is listening to signals,
 for which package os/signal starts three threads; `+"`capabilities`"+` does without. Not worth their code,
 measured: a larger first stack, no garbage collector, help without text/template, less inlining.
 An entry is opened by its name, so others beside it cost nothing.
-`, "`make bench`", r.rounds, runtime.Version(), runtime.NumCPU(), load(), strings.Join(r.versions, ", "), r.table(), r.verdicts(), r.parts(), herdTable(r.herds))
+`, "`make bench`", r.rounds, runtime.Version(), runtime.NumCPU(), load(), strings.Join(r.versions, ", "), r.table(), r.verdicts(), r.parts()+r.portalShare(), herdTable(r.herds))
 }
 
 // quantile needs a sample; without one it is 0.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,6 +45,8 @@ type program struct {
 	stdin []byte
 	check func(stdout []byte) error // nil: success is enough
 	env   []string                  // on top of the world's
+
+	do func(context.Context) error // in place of argv: no program at all
 }
 
 // world is one user's session: a keyring, a MyProxy server with that user's
@@ -81,6 +84,9 @@ func newWorld(t *session, binary string) (*world, error) {
 			return nil, err
 		}
 		if err := w.addVariants(binary, keyring); err != nil {
+			return nil, err
+		}
+		if err := w.addPortal(binary, keyring); err != nil {
 			return nil, err
 		}
 	}
@@ -252,6 +258,11 @@ func (w *world) measure(rounds int, log io.Writer) (map[string][]time.Duration, 
 // time runs a program once. Its stdin and stdout are files: a pipe would put
 // our own scheduling into the measurement.
 func (w *world) time(p program) (time.Duration, error) {
+	if p.do != nil {
+		begin := time.Now()
+		err := p.do(w.t.ctx)
+		return time.Since(begin), err
+	}
 	in, err := write(w.dir, "stdin", p.stdin)
 	if err != nil {
 		return 0, err
