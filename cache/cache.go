@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sort"
 	"time"
 
@@ -112,6 +113,17 @@ func newer(a, b *Entry) *Entry {
 	return a
 }
 
+// better is the newer one of those that live, or else of both.
+func better(a, b *Entry, now time.Time) *Entry {
+	switch alive := a.NotAfter.After(now); {
+	case alive == b.NotAfter.After(now):
+		return newer(a, b)
+	case alive:
+		return a
+	}
+	return b
+}
+
 // Put keeps an entry, removes those that it replaces or that have expired, and
 // says where it went. What lives longer than a day is kept only where pass
 // phrases are.
@@ -177,11 +189,18 @@ func (c *Cache) Delete(ctx context.Context, b Binding) error {
 // by profile. There is no index that could disagree: it reads them all. Beside
 // them there can be an error that says why there may be more.
 func (c *Cache) List(ctx context.Context) ([]*Entry, error) {
+	list, err := c.ListAll(ctx)
+	now := c.o.Clock()
+	return slices.DeleteFunc(list, func(e *Entry) bool { return !e.NotAfter.After(now) }), err
+}
+
+// ListAll is List with what has expired and still lies there.
+func (c *Cache) ListAll(ctx context.Context) ([]*Entry, error) {
 	shelves, err := c.shelves()
 	var list []*Entry
-	at := map[string]int{} // of each binding
+	now, at := c.o.Clock(), map[string]int{} // of each binding
 	for _, s := range shelves {
-		found, failed := s.list(ctx, c.o.Clock())
+		found, failed := s.list(ctx)
 		if failed != nil && s.ends(ctx, failed) {
 			return nil, failed
 		}
@@ -195,8 +214,8 @@ func (c *Cache) List(ctx context.Context) ([]*Entry, error) {
 			case !seen:
 				at[key] = len(list)
 				list = append(list, e)
-			case !s.long():
-				list[i] = newer(list[i], e)
+			case !s.long() || !list[i].NotAfter.After(now):
+				list[i] = better(list[i], e, now)
 			}
 		}
 	}
@@ -204,8 +223,8 @@ func (c *Cache) List(ctx context.Context) ([]*Entry, error) {
 	return list, err
 }
 
-// list returns what has not expired.
-func (s *shelf) list(ctx context.Context, now time.Time) (list []*Entry, err error) {
+// list returns all but what long-lived credentials are made from.
+func (s *shelf) list(ctx context.Context) (list []*Entry, err error) {
 	d, err := s.open(ctx)
 	if isAbsent(err) {
 		return nil, nil
@@ -218,7 +237,7 @@ func (s *shelf) list(ctx context.Context, now time.Time) (list []*Entry, err err
 		switch {
 		case err != nil && isUnsafe(err):
 			return err
-		case err == nil && e.NotAfter.After(now) && !e.Binding.isLong():
+		case err == nil && !e.Binding.isLong():
 			e.PEM.Wipe()
 			e.PEM = nil
 			list = append(list, e)

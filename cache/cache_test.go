@@ -383,6 +383,35 @@ func TestList(t *testing.T) {
 	}
 }
 
+// TestListAll: what has expired lies there until somebody fetches the next one.
+// It is not listed, but who tells people of it, or erases, sees it; of two for
+// the same purpose the one that lives counts.
+func TestListAll(t *testing.T) {
+	for _, store := range stores {
+		t.Run(string(store), func(t *testing.T) {
+			w := newWorld(t, store, None)
+			for p, life := range map[string]time.Duration{"a": time.Minute, "b": time.Hour} {
+				_, err := w.Put(t.Context(), entry(t, binding(p), life))
+				must(t, err)
+			}
+			w.now = w.now.Add(2 * time.Minute)
+			list, err := w.List(t.Context())
+			if err != nil || len(list) != 1 || list[0].Binding.Profile != "b" {
+				t.Errorf("alive: %+v, %v", list, err)
+			}
+			list, err = w.ListAll(t.Context())
+			if err != nil || len(list) != 2 || list[0].Binding.Profile != "a" || list[0].PEM != nil {
+				t.Errorf("all: %+v, %v", list, err)
+			}
+		})
+	}
+	now := noon
+	dead, alive := &Entry{FetchedAt: now, NotAfter: now}, &Entry{FetchedAt: now.Add(-time.Hour), NotAfter: now.Add(time.Second)}
+	if better(dead, alive, now) != alive || better(alive, dead, now) != alive {
+		t.Error("one that expired goes before one that lives")
+	}
+}
+
 func TestPutRefuses(t *testing.T) {
 	w := newWorld(t, Keyring, None)
 	e := entry(t, binding("atlas"), time.Hour)

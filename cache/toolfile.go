@@ -97,6 +97,32 @@ func (c *Cache) RemoveToolFiles(profile string) error {
 	return err
 }
 
+// ToolFilesEnd returns when the last of a profile's plain files ends, or ended;
+// zero if there is none. They outlive the entries that they were made of, so they
+// know what has expired.
+func (c *Cache) ToolFilesEnd(profile string) (last time.Time) {
+	dir, err := c.runtimeSub("proxy")
+	if err != nil {
+		return last
+	}
+	defer dir.Close()
+	names, _ := dir.Names()
+	for _, name := range names {
+		if p, ok := toolFileProfile(name); !ok || p != profile {
+			continue
+		}
+		data, err := dir.Read(name, maxEntry)
+		if err != nil {
+			continue
+		}
+		if end, err := leafNotAfter(data); err == nil && end.After(last) {
+			last = end
+		}
+		clear(data)
+	}
+	return last
+}
+
 // clearToolFiles removes all plain files of ours.
 func (c *Cache) clearToolFiles() error {
 	dir, err := c.runtimeSub("proxy")

@@ -2,12 +2,8 @@ package helper
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/binary"
 	"encoding/json"
 	"time"
-
-	"github.com/x509-credential-helper/x509-credential-helper/cache"
 )
 
 // The values of an answer's source.
@@ -161,23 +157,6 @@ func EncodeError(e *Error) []byte {
 		return []byte(`{"version":1,"error":{"code":"internal","message":"the error cannot be encoded","retryable":false}}` + "\n")
 	}
 	return data
-}
-
-// refreshAfter is the moment from which one process looks for a newer
-// credential while the others go on with this one: between half and three
-// quarters of its life, a share that differs from host to host and from one
-// generation to the next, so that ten thousand nodes do not ask in the same
-// second.
-func refreshAfter(seed string, b cache.Binding, fetched, notAfter time.Time) time.Time {
-	h := sha256.New()
-	for _, s := range append([]string{seed, b.Profile, b.Backend, b.Endpoint, b.Principal, b.CredentialName}, b.VOMS...) {
-		_ = binary.Write(h, binary.BigEndian, uint32(len(s)))
-		_, _ = h.Write([]byte(s))
-	}
-	_ = binary.Write(h, binary.BigEndian, notAfter.Unix())
-	u := float64(binary.BigEndian.Uint32(h.Sum(nil))) / (1 << 32)
-	life := notAfter.Sub(fetched)
-	return whole(notAfter.Add(-time.Duration(float64(life) * (0.50 - 0.25*u))))
 }
 
 // whole is a time as an answer shows it.

@@ -103,6 +103,9 @@ type Spec struct {
 	LifetimeAsked bool
 	VOMS          []voms.Request
 	Limited       bool
+	// Enough is how long a credential that the backend already has must live to
+	// be as good as a new one; 0: only a new one will do. See Result.Held.
+	Enough time.Duration
 	// CSR returns a PKCS#10 request in DER for a key that the dispatcher
 	// keeps. It blocks until the key is there.
 	CSR func(ctx context.Context) ([]byte, error)
@@ -158,8 +161,12 @@ var ErrNoLong = errors.New("no long-lived credential is kept")
 type Result struct {
 	// Chain is the new certificate followed by its issuers.
 	Chain []*x509.Certificate
-	// Key is the server's, where Target.ServerKey is set.
+	// Key is the server's, where Target.ServerKey is set, or that of a credential
+	// that is Held.
 	Key crypto.Signer
+	// Held is set where no server was asked: the backend had a credential with
+	// the rights and attributes that are wanted, which lives for Spec.Enough.
+	Held bool
 	// Server is the one that answered, for people.
 	Server string
 	// Session is a new value of the first secret, from a login alone. It is kept

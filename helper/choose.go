@@ -27,10 +27,26 @@ func (h *Helper) choose(s Selection) (*Profile, error) {
 	return c.Profile(c.DefaultProfile)
 }
 
-// matchURL finds the profile whose pattern says most about a URL. The default
-// profile serves what nobody matches only if it does not say itself what it is
-// for.
+// matchURL finds the profile for a URL. The default profile serves what nobody
+// matches only if it does not say itself what it is for.
 func (c *Config) matchURL(text string) (*Profile, error) {
+	p, err := c.Match(text)
+	if p != nil || err != nil {
+		return p, err
+	}
+	if p := c.profiles[c.DefaultProfile]; p != nil && len(p.Match) == 0 {
+		return c.Profile(p.Name)
+	}
+	return nil, Errorf(CodeNoProfileForURL, "no profile matches this URL").
+		WithHint("add it to the match list of a profile")
+}
+
+// Match finds the profile whose pattern says most about a URL, or nil if none
+// matches it. An error in the whole configuration is one here, too.
+func (c *Config) Match(text string) (*Profile, error) {
+	if c.err != nil {
+		return nil, c.err
+	}
 	u, err := parseURL(text)
 	if err != nil {
 		return nil, Errorf(CodeInvalidRequest, "the URL is not valid: %w", err)
@@ -57,9 +73,5 @@ func (c *Config) matchURL(text string) (*Profile, error) {
 	case best != nil:
 		return c.Profile(best.Name)
 	}
-	if p := c.profiles[c.DefaultProfile]; p != nil && len(p.Match) == 0 {
-		return c.Profile(p.Name)
-	}
-	return nil, Errorf(CodeNoProfileForURL, "no profile matches this URL").
-		WithHint("add it to the match list of a profile")
+	return nil, nil
 }

@@ -318,3 +318,37 @@ func FuzzConfig(f *testing.F) {
 		}
 	})
 }
+
+// TestRenewWindow: both thresholds of a profile, and what no window is.
+func TestRenewWindow(t *testing.T) {
+	for text, want := range map[string]RenewWindow{
+		"50%-75%": {0.50, 0.75}, "1%-11%": {0.01, 0.11}, "85%-95%": {0.85, 0.95},
+		"": {}, "50%": {}, "50-75": {}, "50%-": {}, "75%-50%": {}, "50%-59%": {}, "0%-50%": {}, "50%-96%": {}, "+5%-50%": {}, "050%-75%": {}, "50%-75%-80%": {},
+	} {
+		got, err := parseRenewWindow(text)
+		if got != want || (err == nil) != (want != RenewWindow{}) {
+			t.Errorf("%q: %v, %v", text, got, err)
+		}
+	}
+	c := loadFiles(t, map[string]string{"user.toml": `
+[profile.a]
+backend = "test"
+[profile.b]
+backend = "test"
+min_lifetime = "20m"
+renew_after = "30%-60%"
+[profile.c]
+backend = "test"
+renew_after = "half"`})
+	a, err := c.Profile("a")
+	if err != nil || a.Renew != defaultRenew || a.MinLifetime != 0 {
+		t.Errorf("%+v, %v", a, err)
+	}
+	b, err := c.Profile("b")
+	if err != nil || b.Renew != (RenewWindow{0.30, 0.60}) || b.MinLifetime != 20*time.Minute {
+		t.Errorf("%+v, %v", b, err)
+	}
+	if _, err := c.Profile("c"); err == nil || !strings.Contains(err.Error(), "profile.c.renew_after must be two shares") {
+		t.Errorf("c: %v", err)
+	}
+}

@@ -21,6 +21,8 @@ const DefaultLifetime = 12 * time.Hour
 var commonKeys = []Key{
 	{"backend", KindString},
 	{"lifetime", KindDuration},
+	{"min_lifetime", KindDuration},
+	{"renew_after", KindString},
 	{"voms", KindStrings},
 	{"vomses", KindStrings},
 	{"limited", KindBool},
@@ -28,6 +30,7 @@ var commonKeys = []Key{
 	{"key", KindString},
 	{"identity", KindString},
 	{"ca_dir", KindPath},
+	{"voms_dir", KindPath},
 	{"verify_issuer", KindBool},
 	{"signing_policy", KindString},
 	{"crl", KindString},
@@ -41,6 +44,7 @@ func newProfile(name string, table map[string]value, backends map[string]Backend
 	p := &Profile{
 		Name:     name,
 		Lifetime: DefaultLifetime,
+		Renew:    defaultRenew,
 		Key:      gsi.KeyRSA2048,
 		Trust:    gsi.TrustOptions{SigningPolicy: gsi.PolicyRequire, CRL: gsi.CRLCheck},
 		Settings: Settings{},
@@ -140,9 +144,14 @@ func (p *Profile) set(key string, v any) error {
 		p.Backend = v.(string)
 	case "lifetime":
 		p.Lifetime, p.asksLifetime = v.(time.Duration), true
-		if p.Lifetime > maxSeconds*time.Second {
-			return errors.New("is longer than a year")
-		}
+		return notTooLong(p.Lifetime)
+	case "min_lifetime":
+		p.MinLifetime = v.(time.Duration)
+		return notTooLong(p.MinLifetime)
+	case "renew_after":
+		var err error
+		p.Renew, err = parseRenewWindow(v.(string))
+		return err
 	case "voms":
 		p.VOMS = v.([]string)
 		return checkVOMS(p.VOMS)
@@ -158,8 +167,17 @@ func (p *Profile) set(key string, v any) error {
 		p.VerifyIssuer = v.(bool)
 	case "ca_dir":
 		p.CADir = v.(string)
+	case "voms_dir":
+		p.VOMSDir = v.(string)
 	default:
 		return p.setWord(key, v.(string))
+	}
+	return nil
+}
+
+func notTooLong(d time.Duration) error {
+	if d > maxSeconds*time.Second {
+		return errors.New("is longer than a year")
 	}
 	return nil
 }

@@ -16,8 +16,8 @@ import (
 type entryState struct {
 	// Began is when the fetch of the entry in the cache began.
 	Began cache.Instant `json:"began"`
-	// RefreshFailed is when looking ahead for a newer credential last failed.
-	RefreshFailed cache.Instant `json:"refresh_failed"`
+	// Setback is set where looking ahead for a newer credential last failed.
+	Setback *setback `json:"setback,omitempty"`
 	// Rejections counts the credentials in a row that a server refused soon
 	// after they were fetched, RejectedAt is the last.
 	Rejections int           `json:"rejections"`
@@ -118,41 +118,6 @@ func sharesLogin(w *wish, e *Error) bool {
 	return e.Code == CodeInteractionRequired && w.given == nil && ref != nil && ref.isSession()
 }
 
-// refreshAhead tries for a newer credential without making anybody wait: only
-// if nobody else does, without questions, and not again for a minute if it
-// fails. It returns nil where the old one has to do.
-func (h *Helper) refreshAhead(ctx context.Context, w *wish) *GetAnswer {
-	lock, err := h.Cache.TryLockEntry(w.binding)
-	if err != nil {
-		return nil
-	}
-	defer lock.Close()
-	state := readState(lock)
-	if d, ok := since(h.Cache.Now(), state.RefreshFailed); ok && d < time.Minute {
-		return nil
-	}
-	if entry, err := h.lookUp(ctx, w); err == nil && h.Clock().Before(entry.RefreshAfter) {
-		a, err := h.answer(w, entry, SourceCache, nil) // somebody else was quicker
-		if err == nil {
-			return a
-		}
-	}
-	ctx, cancel := context.WithTimeout(ctx, refreshBudget)
-	defer cancel()
-	quiet := *w
-	request := *w.request
-	request.Interactive = InteractiveNever
-	quiet.request = &request
-	a, err := h.fetchLocked(ctx, &quiet, lock)
-	if err == nil {
-		return a
-	}
-	state = readState(lock)
-	state.RefreshFailed = h.Cache.Now()
-	_ = writeState(lock, state) // then the next caller tries again
-	return nil
-}
-
 // fetchLocked asks the backend and keeps what it returned. The entry's lock is
 // held.
 func (h *Helper) fetchLocked(ctx context.Context, w *wish, lock *cache.EntryLock) (*GetAnswer, error) {
@@ -175,7 +140,7 @@ func (h *Helper) fetchLocked(ctx context.Context, w *wish, lock *cache.EntryLock
 		}
 		return nil, inProfile(e, w.profile)
 	}
-	state.Began, state.RefreshFailed, state.Refusal = began, cache.Instant{}, nil
+	state.Began, state.Setback, state.Refusal = began, nil, nil
 	if w.given != nil {
 		state.Rejections = 0
 	}
@@ -218,7 +183,10 @@ func (h *Helper) keep(ctx context.Context, w *wish, got *verified, lock *cache.E
 		PEM:         got.pem,
 		StoredIn:    cache.None,
 	}
-	entry.RefreshAfter = refreshAfter(h.Seed, w.binding, now, entry.NotAfter)
+	if got.held {
+		entry.Asked = 0 // nobody was asked: a server may grant more
+	}
+	entry.RefreshAfter = w.profile.Renew.after(h.Seed, w.binding, now, entry.NotAfter)
 	warnings := got.warnings
 	stored, err := h.Cache.Put(ctx, entry)
 	if err == nil {
@@ -276,7 +244,7 @@ func (h *Helper) obtain(ctx context.Context, w *wish) (*verified, error) {
 		return nil, err
 	}
 	signer := crypto.Signer(res.Key)
-	if key != nil {
+	if key != nil && !res.Held {
 		if signer, err = key.Wait(ctx); err != nil {
 			return nil, err
 		}
@@ -294,6 +262,7 @@ func (h *Helper) spec(w *wish, secrets *heldSecrets) *Spec {
 		LifetimeAsked: w.asked,
 		VOMS:          w.voms,
 		Limited:       w.limited,
+		Enough:        h.enough(w),
 		Secrets:       secrets,
 		Current:       func(ctx context.Context) (*gsi.Credential, error) { return h.current(ctx, w) },
 		Identity:      w.identity,

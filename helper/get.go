@@ -9,10 +9,6 @@ import (
 	"github.com/x509-credential-helper/x509-credential-helper/gsi"
 )
 
-// refreshBudget bounds what a caller waits for a newer credential while the
-// one in the cache is still good.
-const refreshBudget = 5 * time.Second
-
 // Get returns a credential that satisfies the request, from the cache or from
 // the backend. Its error is an *Error.
 func (h *Helper) Get(ctx context.Context, r *GetRequest) (*GetAnswer, error) {
@@ -58,14 +54,20 @@ func (h *Helper) get(ctx context.Context, w *wish) (*GetAnswer, error) {
 
 // hit answers from the cache. Past its refresh time one process looks for a
 // newer credential first, for a few seconds at the most; the others, and it
-// after that, are served the one that is still good.
+// after that, are served the one that is still good. That there is no newer one
+// is a warning.
 func (h *Helper) hit(ctx context.Context, w *wish, entry *cache.Entry) (*GetAnswer, error) {
+	var warnings []Warning
 	if w.request.Cache == CachePrefer && !h.Clock().Before(entry.RefreshAfter) {
-		if a := h.refreshAhead(ctx, w); a != nil {
+		a, failed := h.refreshAhead(ctx, w, entry)
+		if a != nil {
 			return a, nil
 		}
+		if failed != nil {
+			warnings = append(warnings, failed.warning(entry.NotAfter.Sub(h.Clock())))
+		}
 	}
-	return h.answer(w, entry, SourceCache, nil)
+	return h.answer(w, entry, SourceCache, warnings)
 }
 
 // lookUp returns the cached credential if it will do. If there is none, so that

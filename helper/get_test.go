@@ -7,6 +7,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -867,6 +868,39 @@ func TestListAndStatus(t *testing.T) {
 	if bad.State != StateError || bad.Error == nil || p.State != StateValid || p.Passphrase != "keyring" || p.Lifetime != 12*3600 {
 		t.Errorf("status: %+v, %+v", bad, p)
 	}
+}
+
+// TestStatusExpired: a proxy that has expired is told from none, until there is
+// another one; erase takes its key, too.
+func TestStatusExpired(t *testing.T) {
+	w := newWorld(t, "")
+	state := func(want ...string) {
+		t.Helper()
+		s, err := w.Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, p := range s.Profiles {
+			got = append(got, p.State)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	state(StateNone)
+	w.storePass(t, "right")
+	end := w.must(t, `{"limited":true}`).Credential.NotAfter
+	state(StateValid)
+	w.now = end
+	state(StateExpired)
+	if list, err := w.List(t.Context()); err != nil || len(list.Entries) > 0 {
+		t.Errorf("list: %+v, %v", list, err)
+	}
+	if a, err := w.Erase(t.Context(), &EraseRequest{Selection: Selection{Profile: "p"}, What: []string{"credential"}}); err != nil || a.Erased.Credentials != 1 {
+		t.Errorf("erase: %+v, %v", a, err)
+	}
+	state(StateNone)
 }
 
 // TestIssuerUnknown: an anchor that is not here is a warning, or a refusal

@@ -12,15 +12,20 @@ type Profile struct {
 	Backend string
 
 	Lifetime time.Duration // wish for a new credential; default 12 h
-	VOMS     []string      // as written: "vo" or "vo:/vo/group/Role=x"
-	VOMSES   []string      // lines of five quoted fields, as in a vomses file
-	Limited  bool
-	Match    []*Pattern
-	Key      gsi.KeyType // default rsa2048
-	Identity string      // the one DN this profile may have, or ""
+	// MinLifetime is the hard threshold of requests that name none; 0: what is
+	// usual. Renew is the soft one.
+	MinLifetime time.Duration
+	Renew       RenewWindow
+	VOMS        []string // as written: "vo" or "vo:/vo/group/Role=x"
+	VOMSES      []string // lines of five quoted fields, as in a vomses file
+	Limited     bool
+	Match       []*Pattern
+	Key         gsi.KeyType // default rsa2048
+	Identity    string      // the one DN this profile may have, or ""
 
 	CADir        string
-	VerifyIssuer bool // an anchor must be present for what the backend returns
+	VOMSDir      string // for tools; nothing here looks into it
+	VerifyIssuer bool   // an anchor must be present for what the backend returns
 	Trust        gsi.TrustOptions
 
 	// Settings are the backend's own keys, of the kinds that its Keys gave.

@@ -164,7 +164,7 @@ func FuzzRequests(f *testing.F) {
 			return
 		}
 		if r, err := parseGet(data); err == nil {
-			if r.Timeout < time.Second || r.Timeout > time.Hour || r.MinLifetime < 0 || r.MinLifetime > maxSeconds*time.Second || len(r.VOMS) > maxVOMS {
+			if r.Timeout < time.Second || r.Timeout > time.Hour || r.MinLifetime < 0 && r.MinLifetime != UsualMinimum || r.MinLifetime > maxSeconds*time.Second || len(r.VOMS) > maxVOMS {
 				t.Errorf("out of bounds: %+v", r)
 			}
 			if r.Profile != "" && !isName(r.Profile) {

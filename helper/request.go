@@ -27,16 +27,18 @@ const (
 )
 
 const (
-	maxSeconds         = 31536000 // a year: the longest duration in a request
-	defaultMinLifetime = 300      // seconds
-	maxVOMS            = 16       // attributes in one request
+	maxSeconds = 31536000 // a year: the longest duration in a request
+	maxVOMS    = 16       // attributes in one request
 )
+
+// UsualMinimum as GetRequest.MinLifetime is the profile's, or what is usual.
+const UsualMinimum = -1 * time.Second
 
 // GetRequest asks for a credential. The zero value of every field is the
 // field left out; DefaultGetRequest fills in what absence means.
 type GetRequest struct {
 	Selection
-	MinLifetime time.Duration // the credential must live at least so long
+	MinLifetime time.Duration // the credential must live at least so long; or UsualMinimum
 	Lifetime    time.Duration // a wish for a new one; 0: the profile's
 	VOMS        []string      // nil: the profile's; empty: none
 	Limited     *bool         // nil: the profile's
@@ -45,6 +47,9 @@ type GetRequest struct {
 	Interactive string
 	Timeout     time.Duration
 	Client      Client
+	// Background is set where nobody waits: to renew a credential that is still
+	// good may take the whole Timeout. It is no field of the protocol.
+	Background bool
 }
 
 // Selection says which profile a request is about.
@@ -74,7 +79,7 @@ type EraseRequest struct {
 // DefaultGetRequest is the request {}.
 func DefaultGetRequest() *GetRequest {
 	return &GetRequest{
-		MinLifetime: defaultMinLifetime * time.Second,
+		MinLifetime: UsualMinimum,
 		Cache:       CachePrefer,
 		Output:      OutputPEM,
 		Interactive: InteractiveNever,
@@ -179,7 +184,7 @@ func parseGet(data []byte) (*GetRequest, error) {
 	}
 	r := DefaultGetRequest()
 	r.Selection = f.selection()
-	r.MinLifetime = seconds(f.integer("min_lifetime", defaultMinLifetime, 0, maxSeconds))
+	r.MinLifetime = seconds(f.integer("min_lifetime", int64(UsualMinimum/time.Second), 0, maxSeconds))
 	r.Lifetime = seconds(f.integer("lifetime", 0, 1, maxSeconds))
 	r.VOMS = f.strings("voms", maxVOMS)
 	for _, v := range r.VOMS {

@@ -38,7 +38,8 @@ type StoreStatus struct {
 }
 
 // ProfileStatus is the state of one profile's credential, one for each
-// different wish that is in the cache.
+// different wish that is in the cache. Those that have expired are shown where
+// nothing else is.
 type ProfileStatus struct {
 	Profile    string     `json:"profile"`
 	Backend    string     `json:"backend"`
@@ -67,7 +68,7 @@ func (h *Helper) Status(ctx context.Context) (*StatusAnswer, error) {
 		return nil, h.Config.err
 	}
 	a := &StatusAnswer{Version: Version, Profiles: []ProfileStatus{}, Stores: []StoreStatus{}}
-	entries, err := h.Cache.List(ctx)
+	entries, err := h.Cache.ListAll(ctx)
 	if err != nil {
 		a.Incomplete = h.coded(h.storage(err))
 	}
@@ -133,11 +134,15 @@ func (h *Helper) profileStatus(ctx context.Context, p *Profile, l *looked) []Pro
 			list = append(list, h.entryStatus(s, e))
 		}
 	}
+	expired := func(s ProfileStatus) bool { return s.State == StateExpired }
+	if alive := slices.DeleteFunc(slices.Clone(list), expired); len(alive) > 0 {
+		return alive
+	}
 	switch {
+	case l.incomplete != nil:
+		return fail(l.incomplete) // there may be one that lives
 	case list != nil:
 		return list
-	case l.incomplete != nil:
-		return fail(l.incomplete)
 	}
 	return []ProfileStatus{s}
 }

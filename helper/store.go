@@ -108,7 +108,7 @@ func (h *Helper) erase(ctx context.Context, r *EraseRequest, keepLasting bool) (
 // eraseCredentials erases what it can reach. A store that may have more, as a
 // locked keyring may, is an error all the same.
 func (h *Helper) eraseCredentials(ctx context.Context, p *Profile, r *EraseRequest) (n int, err error) {
-	entries, hidden := h.Cache.List(ctx)
+	entries, hidden := h.Cache.ListAll(ctx)
 	for _, e := range entries {
 		if e.Binding.Profile != p.Name || r.Fingerprint != "" && r.Fingerprint != e.Fingerprint {
 			continue

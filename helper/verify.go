@@ -22,6 +22,7 @@ const lifetimeTolerance = time.Minute
 // verified is a credential that passed.
 type verified struct {
 	info     *gsi.Info
+	held     bool // not new
 	pem      secret.Secret
 	warnings []Warning
 }
@@ -40,7 +41,7 @@ func (h *Helper) verify(ctx context.Context, w *wish, spec *Spec, res *Result, k
 	if err != nil {
 		return nil, Errorf(CodeInvalidCredential, "the server returned a credential that cannot be read: %w", err)
 	}
-	v := &verified{info: info, warnings: res.Warnings}
+	v := &verified{info: info, held: res.Held, warnings: res.Warnings}
 	if err := h.checkContent(w, cred.Chain, v); err != nil {
 		return nil, err
 	}
@@ -91,7 +92,7 @@ func (h *Helper) checkContent(w *wish, chain []*x509.Certificate, v *verified) e
 			WithHint("if that is right, run: x509-credential-helper login %s", w.profile.Name)
 	}
 	granted := v.info.NotAfter.Sub(h.Clock())
-	if granted < asked(w)-lifetimeTolerance {
+	if !v.held && granted < asked(w)-lifetimeTolerance {
 		v.warn("lifetime_clipped", "asked for "+span(w.lifetime)+", the server granted "+span(granted))
 	}
 	return nil

@@ -27,6 +27,8 @@ type wish struct {
 
 	given *givenSecret // of login: the pass phrase to try
 	typed bool         // the secret came from a human, for this call alone
+
+	left time.Duration // of the one that is to be replaced, while it is still good
 }
 
 // givenSecret is a pass phrase that did not come from the keyring.
@@ -52,6 +54,11 @@ func (h *Helper) newWish(r *GetRequest) (*wish, error) {
 	if err != nil {
 		return nil, err
 	}
+	if r.MinLifetime < 0 {
+		filled := *r
+		filled.MinLifetime = h.usualMinimum(p)
+		r = &filled
+	}
 	w := &wish{request: r, profile: p, backend: h.Backends[p.Backend], limited: p.Limited}
 	if w.target, err = w.backend.Target(p); err != nil {
 		return nil, inProfile(err, p)
@@ -70,7 +77,7 @@ func (h *Helper) newWish(r *GetRequest) (*wish, error) {
 		w.lifetime = p.Lifetime
 	}
 	w.lifetime = max(w.lifetime, r.MinLifetime+clockSlack)
-	w.asked = r.Lifetime != 0 || p.asksLifetime || r.MinLifetime > defaultMinLifetime*time.Second
+	w.asked = r.Lifetime != 0 || p.asksLifetime || r.MinLifetime > batchMinimum
 	w.identity = p.Identity
 	if w.identity == "" {
 		if w.identity, err = h.Identities.Get(p.Name); err != nil {

@@ -99,6 +99,7 @@ type authentication struct {
 
 	identity *tls.Certificate
 	proxy    *gsi.Credential // once it was looked for
+	fromSeed bool            // it is not the cache's
 	warnings []helper.Warning
 }
 
@@ -141,7 +142,7 @@ func (a *authentication) newest(ctx context.Context) (*gsi.Credential, error) {
 		seed, perm, err := a.readSeed()
 		switch {
 		case err == nil && (a.proxy == nil || a.goesFirst(seed)):
-			a.proxy = seed
+			a.proxy, a.fromSeed = seed, true
 			a.warnSeed(perm)
 		case a.proxy == nil:
 			return nil, err

@@ -285,7 +285,7 @@ func TestUnattendedRefusals(t *testing.T) {
 		{"unknown user", renewal, `No credentials exist for username "jane".`, helper.CodeNotFound, "username"},
 		{"unknown name", renewal, `No credentials exist with username "jane" and credential name "x".`, helper.CodeNotFound, "credential_name"},
 		{"locked", renewal, "credential locked;account under review", helper.CodeAuthorizationDenied, "administrator"},
-		{"stored credential expired", renewal, "X509_verify_cert() failed: certificate has expired", helper.CodeServerRefused, ""},
+		{"stored credential expired", renewal, "X509_verify_cert() failed: certificate has expired", helper.CodeServerRefused, "stored there has expired"},
 		{"not trusted", trusted, "no passphrase;authentication failed", helper.CodeAuthorizationDenied, "policy of trusted retrievers"},
 		{"unknown user of a service", trusted, `No credentials exist for username "jane".`, helper.CodeNotFound, "username"},
 		{"by pass phrase", files, "Bad password;invalid credential passphrase", helper.CodeAuthenticationFailed, "login test"},

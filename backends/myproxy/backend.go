@@ -236,6 +236,9 @@ func (b *backend) Obtain(ctx context.Context, spec *helper.Spec) (*helper.Result
 	if err := a.prepare(ctx, &req); err != nil {
 		return nil, err
 	}
+	if held := a.held(); held != nil {
+		return held, nil
+	}
 	client := &Client{
 		Hosts: s.hosts, ServerDN: s.serverDN, Identity: a.identity,
 		Trust: spec.Trust, TrustOptions: spec.TrustOptions,

@@ -146,6 +146,10 @@ func serverError(p *helper.Profile, req *LogonRequest, err *ServerError) *helper
 	if len(req.VOMS) > 0 && len(req.VOMSES) == 0 && strings.Contains(strings.ToUpper(err.Words()), "VO") {
 		return e.WithHint("no vomses line for %s was found here; set vomses in the profile", strings.Join(req.VOMS, ", "))
 	}
+	if strings.Contains(err.Words(), "X509_verify_cert() failed: certificate has expired") {
+		// Measured: that is the stored credential; an expired client is told otherwise.
+		return e.WithHint("the credential that is stored there has expired: store a new one with: x509-credential-helper myproxy put")
+	}
 	return e
 }
 

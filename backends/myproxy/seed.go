@@ -1,12 +1,15 @@
 package myproxy
 
 import (
+	"crypto"
+	"crypto/rsa"
 	"fmt"
 	"io/fs"
 	"os"
 	"time"
 
 	"github.com/x509-credential-helper/x509-credential-helper/gsi"
+	"github.com/x509-credential-helper/x509-credential-helper/gsi/voms"
 	"github.com/x509-credential-helper/x509-credential-helper/helper"
 	"github.com/x509-credential-helper/x509-credential-helper/internal/safefile"
 )
@@ -73,6 +76,29 @@ func (a *authentication) checkSeed(cred *gsi.Credential) *helper.Error {
 			WithHint("if that is right, run: x509-credential-helper login %s", a.spec.Profile.Name)
 	}
 	return nil
+}
+
+// held is the seed, where it will do as it is, or nil. Ten thousand nodes that
+// start with it need no server then, and each renews in its own time. One that is
+// not valid, with a signature of SHA-1 for instance, is what a server judges.
+func (a *authentication) held() *helper.Result {
+	if a.s.auth != authRenewal || a.spec.Enough == 0 || !a.fromSeed || !keyIs(a.proxy.Key, a.spec.Profile.Key) {
+		return nil
+	}
+	info, err := gsi.Inspect(a.proxy.Chain)
+	if err != nil || info.NotAfter.Sub(a.now()) < a.spec.Enough || info.Limited != a.spec.Limited ||
+		len(a.spec.VOMS) > 0 && voms.Satisfies(info.VOMS, a.spec.VOMS) != nil ||
+		a.proxy.Verify(gsi.VerifyOptions{Now: a.now()}) != nil {
+		return nil
+	}
+	return &helper.Result{Chain: a.proxy.Chain, Key: a.proxy.Key, Held: true, Warnings: a.warnings}
+}
+
+// keyIs says whether a key will do where one of that type is wanted: XRootD
+// takes RSA only, and 1024 bits are refused in TLS.
+func keyIs(key crypto.Signer, want gsi.KeyType) bool {
+	public, isRSA := key.Public().(*rsa.PublicKey)
+	return isRSA == (want != gsi.KeyP256) && (!isRSA || public.N.BitLen() >= 2048)
 }
 
 // seedTrouble gives an error of opening the seed its code.

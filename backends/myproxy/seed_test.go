@@ -126,3 +126,37 @@ func TestSeedPlaces(t *testing.T) {
 		}
 	}
 }
+
+// TestHeld: a seed that lives long enough is used as it is, but only one that
+// would pass if a server had sent it: nobody could tell a forged one else, and
+// what is only old-fashioned is still renewed.
+func TestHeld(t *testing.T) {
+	w := newWorld(t)
+	jane, other := w.eec("Jane", time.Hour), w.eec("Jane", time.Hour)
+	forged := w.proxyOf(other, time.Hour, 1)
+	forged.Chain[len(forged.Chain)-1] = jane.Leaf()
+	for _, tc := range []struct {
+		name   string
+		cred   *gsi.Credential
+		enough time.Duration
+		want   bool
+	}{
+		{"good", w.proxyOf(jane, time.Hour, 1), time.Minute, true},
+		{"too short", w.proxyOf(jane, time.Hour, 1), 2 * time.Hour, false},
+		{"a new one is wanted", w.proxyOf(jane, time.Hour, 1), 0, false},
+		{"forged", forged, time.Minute, false},
+	} {
+		path := file(t, t.TempDir(), "seed", pemOf(t, tc.cred), 0o600)
+		spec := w.renewal(settingsOf(keyAuth, "renewal", keySeed, path), nil)
+		spec.Enough, spec.Profile.Key = tc.enough, gsi.KeyP256
+		b := New(Options{Getenv: env{}.get, Clock: func() time.Time { return w.now }}).(*backend)
+		s, err := b.settings(spec.Profile)
+		must(t, err)
+		a := &authentication{b: b, s: s, spec: spec}
+		_, err = a.newest(t.Context())
+		must(t, err)
+		if got := a.held() != nil; got != tc.want {
+			t.Errorf("%s: held is %v", tc.name, got)
+		}
+	}
+}
