@@ -1,10 +1,11 @@
 // Package lab starts the servers that a grid really runs, from Debian's
 // packages, for integration tests: myproxy-server as repository, online CA or
 // with strict policies; xrootd with GSI, TLS and HTTP, and with VOMS;
-// voms-server with its database; gnome-keyring-daemon on a D-Bus of its own.
+// voms-server with its database; gnome-keyring-daemon on a D-Bus of its own; a
+// Slurm cluster, as root, in namespaces of its own.
 // MyProxyOptions.Policy replaces any line of a myproxy-server's configuration,
 // and Lock, Unlock and Remove do what its administrator does.
-// It needs neither systemd nor root, listens on loopback only (voms-server in a
+// It needs no systemd, root for Slurm only, listens on loopback only (voms-server in a
 // network namespace of its own), and keeps everything in throw-away directories.
 //
 // What it guarantees: a server is ready when its Start function returns; it is

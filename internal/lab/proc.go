@@ -42,14 +42,21 @@ type server struct {
 // dir, shown when something fails.
 func start(t TB, name, dir string, env []string, stdin io.Reader, files []*os.File, argv ...string) *server {
 	t.Helper()
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Env, cmd.Stdin, cmd.ExtraFiles = env, stdin, files
+	return startCommand(t, name, dir, cmd)
+}
+
+// startCommand is start for a command that is more than its words.
+func startCommand(t TB, name, dir string, cmd *exec.Cmd) *server {
+	t.Helper()
 	s := &server{t: t, name: name, log: filepath.Join(dir, name+".log")}
 	out, err := os.Create(s.log)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
 	defer out.Close()
-	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = env, stdin, out, out, files
+	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}

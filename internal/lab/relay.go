@@ -27,6 +27,10 @@ func startRelay(t TB, target string) *relay {
 	if err != nil {
 		t.Fatalf("relay: %v", err)
 	}
+	return serveRelay(listener, target)
+}
+
+func serveRelay(listener net.Listener, target string) *relay {
 	r := &relay{listener: listener, target: target, conns: map[net.Conn]bool{}}
 	safego.Go(r.serve)
 	return r

@@ -36,6 +36,7 @@ const (
 	XRootDClient  Part = "xrdcp, xrdfs"
 	GFAL          Part = "gfal-ls, gfal-copy" // file, davs and root
 	Curl          Part = "curl"
+	Davix         Part = "davix"
 	VOMSServer    Part = "voms-server"
 	VOMSFake      Part = "voms-proxy-fake"
 	SecretService Part = "gnome-keyring"
@@ -43,6 +44,9 @@ const (
 	Peers         Part = "docker-credential-secretservice"
 	FakeTime      Part = "libfaketime"
 	Strace        Part = "strace"
+	Callers       Part = "python3, cc, json-c, jq"
+	SlurmCluster  Part = "slurmctld, slurmd, munged" // and iproute2; as root
+	Shells        Part = "fish, tcsh, zsh"
 	WebBrowser    Part = "chromium"
 )
 
@@ -62,6 +66,7 @@ var programs = map[Part]map[string]string{
 		"/usr/lib/*/gfal2-plugins/libgfal_plugin_xrootd.so": "gfal2-plugin-xrootd",
 	},
 	Curl:     {"curl": "curl"},
+	Davix:    {"davix-get": "davix"},
 	VOMSFake: {"voms-proxy-fake": "voms-clients", "openssl": "openssl"},
 	VOMSServer: {
 		"voms": "voms-server", "/usr/lib/voms/libvomsmysql.so": "voms-mysql-plugin",
@@ -72,7 +77,13 @@ var programs = map[Part]map[string]string{
 	Peers:         {"docker-credential-secretservice": "golang-docker-credential-helpers"},
 	FakeTime:      {fakeTimeLibrary: "libfaketime"},
 	Strace:        {"strace": "strace"},
-	WebBrowser:    {"chromium": "chromium"},
+	Callers: {
+		"/usr/bin/python3": "python3", "jq": "jq",
+		"cc": "gcc", "/usr/include/stdio.h": "libc6-dev", "/usr/include/json-c/json.h": "libjson-c-dev",
+	},
+	Shells:       {"fish": "fish", "tcsh": "tcsh", "zsh": "zsh"},
+	SlurmCluster: {"slurmctld": "slurmctld", "slurmd": "slurmd", "sbatch": "slurm-client", "munged": "munge", "ip": "iproute2"},
+	WebBrowser:   {"chromium": "chromium"},
 }
 
 //go:embed packages.txt

@@ -26,6 +26,9 @@ type XRootDOptions struct {
 	VOMSDir string
 	// Users are the DNs (one-line form) that are let in.
 	Users []string
+	// Trust names another trust directory, in which nothing is named as in the
+	// authority's own: its CAs may issue clients' certificates.
+	Trust string
 }
 
 // XRootD is a running xrootd that wants GSI.
@@ -62,6 +65,9 @@ func StartXRootDWith(t TB, ca *CA, o XRootDOptions) *XRootD {
 	}
 	id := LeakCheck(t)
 	x := &XRootD{t: t, options: o, dir: tempDir(t, "xrd"), TrustDir: ca.TrustDir(Trust{})}
+	if o.Trust != "" {
+		copyTree(t, x.TrustDir, o.Trust)
+	}
 	x.Data = filepath.Join(x.dir, "root", "data")
 	for _, dir := range []string{filepath.Join(x.dir, "admin"), x.Data} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {

@@ -91,12 +91,19 @@ func (x *XRootD) vos() []string {
 // so that it never looks at the system's.
 func (x *XRootD) copyVOMSDir() {
 	x.t.Helper()
-	err := os.Mkdir(x.vomsDir(), 0o755)
-	if err == nil && x.options.VOMSDir != "" {
-		err = os.CopyFS(x.vomsDir(), os.DirFS(x.options.VOMSDir))
-	}
-	if err != nil {
+	if err := os.Mkdir(x.vomsDir(), 0o755); err != nil {
 		x.t.Fatalf("%v", err)
+	}
+	if x.options.VOMSDir != "" {
+		copyTree(x.t, x.vomsDir(), x.options.VOMSDir)
+	}
+}
+
+// copyTree copies what is in a directory into another one.
+func copyTree(t TB, to, from string) {
+	t.Helper()
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatalf("%v", err)
 	}
 }
 
