@@ -68,7 +68,8 @@ func (p *process) newApp() *cli.App {
 		OnUsageError:    onUsageError,
 		SkipFlagParsing: true,
 		Commands: append([]*cli.Command{
-			p.loginCommand(), p.logoutCommand(), p.statusCommand(), p.execCommand(),
+			p.loginCommand(), p.logoutCommand(), p.statusCommand(), p.execCommand(), p.envCommand(), p.pathCommand(), p.keepFreshCommand(),
+			p.shimsCommand(),
 			p.showCommand(), p.trustCommand(), p.myproxyCommand(), p.rcauthCommand(), p.rotateKeysCommand(), p.sandboxCommand(), p.versionCommand(), p.helpCommand(),
 		}, verbCommands()...),
 	}
@@ -164,13 +165,16 @@ func (p *process) report(ctx context.Context, command string, err error) int {
 	var status exitStatus
 	var start *consumer.StartError
 	var exited *consumer.Exited
+	if command == "env" && err != nil {
+		p.failEnv(err)
+	}
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &status):
 		return int(status)
 	case errors.As(err, &exited):
-		return exited.Status
+		return exited.Repeat()
 	case errors.As(err, &usage):
 		p.complain(usage.text, usage.hint)
 		if command == "exec" {

@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/x509-credential-helper/x509-credential-helper/helper"
 	"github.com/x509-credential-helper/x509-credential-helper/internal/consumer"
+	"github.com/x509-credential-helper/x509-credential-helper/internal/safego"
 )
 
 func (p *process) execCommand() *cli.Command {
@@ -16,17 +16,20 @@ func (p *process) execCommand() *cli.Command {
 		Usage:     "run a command with a fresh proxy",
 		ArgsUsage: "-- COMMAND [ARGUMENT]...",
 		Category:  forPeople,
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "profile", Usage: "use `PROFILE` instead of the default one"},
-			&cli.StringFlag{Name: "url", Usage: "use the profile that matches `URL`"},
-			&cli.StringFlag{Name: "min-lifetime", Value: "5m", Usage: "the proxy must live at least `TIME` (default 5m)"},
-			&cli.StringSliceFlag{Name: "voms", Usage: "ask for the attribute `VO`[:FQAN] instead of the profile's; may be repeated"},
-			&cli.BoolFlag{Name: "limited", Usage: "use a limited proxy"},
-		},
+		Flags:     append(proxyFlags(), &cli.BoolFlag{Name: "keep-fresh", Usage: "replace the proxy while COMMAND runs"}),
 		Description: `COMMAND gets X509_USER_PROXY, the path of a file that only you can read, and
 nothing that tools would prefer to it (X509_USER_CERT, X509_USER_KEY,
-XrdSecGSIUSER*, RUCIO_CLIENT_PROXY). If no pass phrase is stored and somebody sits
-at the terminal, it is asked for.
+XrdSecGSIUSER*, RUCIO_CLIENT_PROXY). curl, which knows no such variable, gets
+--cert, --key and --capath, davix gets -P grid. If no pass phrase is stored and
+somebody sits at the terminal, it is asked for.
+
+Without --profile and X509_CREDENTIAL_PROFILE, the URLs among the arguments choose
+the profile by its match list, and default_profile is for those that no profile
+matches. xrdcp gets two proxies where its root:// URLs need two profiles.
+
+With --keep-fresh this program stays beside COMMAND. It puts a new proxy into the
+same file between half and three quarters of each one's life, says in a line if
+it cannot, and passes signals on. Without, COMMAND takes its place.
 
 The exit status is that of COMMAND, or 125 if there was no proxy, 126 if COMMAND
 cannot be run and 127 if it was not found.`,
@@ -38,50 +41,87 @@ cannot be run and 127 if it was not found.`,
 			case len(words) > 1 && words[1] == "--":
 				return usagef("run: "+name+" exec --profile "+helper.CleanText(words[0])+" -- ...", "exec: the profile is an option")
 			}
-			request, err := execRequest(c)
+			request, err := proxyRequest(c)
 			if err != nil {
 				return err
 			}
-			return p.exec(c.Context, request, words)
+			return p.exec(c.Context, request, words, c.Bool("keep-fresh"))
 		},
 	}
 }
 
-func execRequest(c *cli.Context) (*helper.GetRequest, error) {
-	r := helper.DefaultGetRequest()
-	r.Profile, r.URL = c.String("profile"), c.String("url")
-	r.Output = helper.OutputPath
-	r.Interactive = helper.InteractiveAuto // asks only in the foreground of a terminal
-	r.Timeout = 300 * time.Second
-	var err error
-	if r.MinLifetime, err = duration(c, "min-lifetime"); err != nil {
-		return nil, err
+// exec becomes a tool, or starts it and stays beside it. It returns only if the
+// former was not possible, or after the latter. Below it shims are off: what to
+// use was decided here.
+func (p *process) exec(ctx context.Context, r *helper.GetRequest, argv []string, keep bool) error {
+	h := p.newHelper("exec")
+	plan, err := p.planFor(h, r, argv)
+	if err != nil {
+		return notStarted(h, argv, err)
 	}
-	if c.IsSet("voms") {
-		r.VOMS = c.StringSlice("voms")
-	}
-	if c.Bool("limited") {
-		limited := true
-		r.Limited = &limited
-	}
-	return r, nil
+	return p.startPlanned(ctx, h, r, plan, command{argv, consumer.WithoutShims(p.environ), keep})
 }
 
-// exec becomes a tool. It returns only if that was not possible.
-func (p *process) exec(ctx context.Context, r *helper.GetRequest, argv []string) error {
-	h := p.newHelper("exec")
-	answer, err := h.Get(ctx, r)
+// command is what is to be started.
+type command struct {
+	argv, environ []string
+	keep          bool // its proxies fresh, beside it
+}
+
+// startPlanned gets the proxies of a plan and starts a command with them.
+func (p *process) startPlanned(ctx context.Context, h *helper.Helper, r *helper.GetRequest, plan *consumer.Plan, c command) error {
+	proxies, err := p.proxiesOf(ctx, h, r, plan, c.argv)
 	if err != nil {
-		return err
+		return notStarted(h, c.argv, err)
 	}
-	p.notes(answer.Warnings)
-	proxy := consumer.Proxy{File: answer.Credential.Path}
-	if _, err := consumer.Check(proxy.File, r.MinLifetime, time.Now()); err != nil {
-		return helper.Errorf(helper.CodeInvalidCredential, "%q was not started: %w", helper.CleanText(argv[0]), err)
+	files := map[string]string{}
+	for _, out := range proxies {
+		files[out.profile] = out.proxy.File
 	}
-	if profile, err := h.Config.Profile(answer.Profile); err == nil {
-		proxy.CADir = profile.CADir
+	argv, err := plan.Apply(c.argv, files)
+	if err != nil {
+		return notStarted(h, c.argv, helper.Errorf(helper.CodeStorageError, "%w", err))
 	}
+	proxy := proxies[0].proxy
+	argv, env := consumer.Adapt(argv[0], argv, proxy), consumer.Environ(c.environ, proxy)
 	p.limits.restore()
-	return consumer.Start(argv, consumer.Environ(p.environ, proxy))
+	if !c.keep {
+		return consumer.Start(argv, env)
+	}
+	return consumer.Run(ctx, argv, env, func(ctx context.Context) { p.keepAll(ctx, proxies) })
+}
+
+// proxiesOf hands out the proxies of a plan, the main one first.
+func (p *process) proxiesOf(ctx context.Context, h *helper.Helper, r *helper.GetRequest, plan *consumer.Plan, argv []string) ([]*handedOut, error) {
+	profiles := plan.Profiles()
+	if len(profiles) == 0 {
+		profiles = []string{r.Profile}
+	}
+	var list []*handedOut
+	for _, profile := range profiles {
+		request := *r
+		request.Profile = profile
+		out, err := p.handOut(ctx, h, &request)
+		if err != nil {
+			return nil, err
+		}
+		if err := consumer.Fit(argv, out.info); err != nil {
+			return nil, helper.Errorf(helper.CodeInvalidCredential, "%w", err)
+		}
+		list = append(list, out)
+	}
+	return list, nil
+}
+
+// keepAll keeps several files fresh until the context ends.
+func (p *process) keepAll(ctx context.Context, proxies []*handedOut) {
+	var all []<-chan error
+	for _, out := range proxies {
+		all = append(all, safego.Go(func() error { p.keeper(out).Keep(ctx, out.life); return nil }))
+	}
+	for _, kept := range all {
+		if err := <-kept; err != nil { // a panic, which must not end the command
+			p.note("%s: a proxy is not refreshed any more: %v", name, err)
+		}
+	}
 }

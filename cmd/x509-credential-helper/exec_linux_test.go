@@ -80,7 +80,7 @@ func TestExecEnvironment(t *testing.T) {
 			path = p
 		}
 	}
-	want := append(kept, "X509_USER_PROXY="+path, "XrdSecGSICREATEPROXY=0", "X509_CERT_DIR="+w.server.TrustDir())
+	want := append(kept, "X509_CREDENTIAL_HELPER_SHIM=off", "X509_USER_PROXY="+path, "XrdSecGSICREATEPROXY=0", "X509_CERT_DIR="+w.server.TrustDir())
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%q\nexpected\n%q", got, want)
 	}
@@ -161,6 +161,16 @@ func TestExecAsks(t *testing.T) {
 	c.Expect("read this")
 	if status := c.Wait(); status != 0 {
 		t.Errorf("status %d", status)
+	}
+}
+
+// TestNoPrompt: a shell's start file must not ask a question in every window.
+func TestNoPrompt(t *testing.T) {
+	w := newWorld(t, inMemory)
+	c := ptytest.Start(t, w.command("env", "--no-prompt"))
+	c.Expect("run: x509-credential-helper login lab")
+	if status := c.Wait(); status != 4 || strings.Contains(c.Output(), question) {
+		t.Errorf("status %d: %s", status, c.Output())
 	}
 }
 

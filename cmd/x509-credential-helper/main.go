@@ -23,6 +23,7 @@ func main() {
 type process struct {
 	argv    []string // as we were started
 	called  *mpName  // the program that we were started as; nil is our own name
+	shim    string   // the tool that we stand in front of, or ""
 	args    []string // without the program's name
 	environ []string // before any library had a chance to change it
 	stdin   *os.File
@@ -51,6 +52,7 @@ func newProcess() *process {
 	p := &process{
 		argv:    os.Args,
 		called:  called,
+		shim:    shimOf(os.Args, os.Environ()),
 		args:    args,
 		environ: os.Environ(),
 		stdin:   os.Stdin,
@@ -68,6 +70,8 @@ func newProcess() *process {
 // given back at the end: the process ends, and threads would wait for each other.
 func (p *process) run() int {
 	switch {
+	case p.shim != "":
+		return p.runShim(p.context())
 	case p.called != nil, len(p.args) == 0, !helper.IsVerb(p.args[0]):
 		return p.command(p.context())
 	case p.args[0] == "capabilities":

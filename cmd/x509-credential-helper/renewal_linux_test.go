@@ -55,6 +55,10 @@ func newNode(t *testing.T, addr, trustDir string, connections func() int, user *
 	return n
 }
 
+// brief is the life of a seed that a job does not use as it is: less than four
+// times what it needs.
+const brief = 35 * time.Minute
+
 // trap is a session bus's socket that fails the test if somebody connects.
 func trap(t *testing.T) string {
 	t.Helper()
@@ -185,7 +189,7 @@ func TestRenewalSeed(t *testing.T) {
 		if e := n.refused(`{}`, helper.CodeInteractionRequired); !strings.Contains(e.Message, "an expired proxy cannot renew anything") {
 			t.Errorf("expired: %+v", e)
 		}
-		n.seed(n.user, time.Hour)
+		n.seed(n.user, brief)
 		chmod(t, n.path("seed.pem"), 0o660)
 		n.refused(`{}`, helper.CodePolicyRefused)
 		if got := n.connections(); got != before {
@@ -200,7 +204,7 @@ func TestRenewalSeed(t *testing.T) {
 		if r.status != 0 || !strings.Contains(r.stdout, "CN=Jane Doe") || !strings.Contains(r.stdout, "no pass phrase is needed for the next one") {
 			t.Fatalf("login: %+v", r)
 		}
-		n.seed(other, time.Hour)
+		n.seed(other, brief)
 		if r := n.run(`{}`, "erase"); r.status != 0 {
 			t.Fatalf("erase: %+v", r)
 		}
@@ -222,7 +226,7 @@ func TestRenewalSeed(t *testing.T) {
 // each task; with another seed a login is enough.
 func TestRenewalRefused(t *testing.T) {
 	onNodes(t, func(t *testing.T, n *node, other *gsi.Credential) {
-		n.seed(other, time.Hour)
+		n.seed(other, brief)
 		before := n.connections()
 		if e := n.refused(`{}`, helper.CodeAuthorizationDenied); e.RetryAfter != 0 || !strings.Contains(e.Hint, "somebody else") {
 			t.Errorf("refused: %+v", e)
@@ -236,7 +240,7 @@ func TestRenewalRefused(t *testing.T) {
 		if got := n.connections() - before; got != 1 {
 			t.Errorf("%d connections for one refusal", got)
 		}
-		n.seed(n.user, time.Hour)
+		n.seed(n.user, brief)
 		if r := n.run("", "login"); r.status != 0 {
 			t.Errorf("login: %+v", r)
 		}
@@ -272,7 +276,7 @@ func TestRenewalHerd(t *testing.T) {
 		if got := n.connections() - before; got != 0 {
 			t.Errorf("%d connections with a seed that has expired", got)
 		}
-		n.seed(n.user, time.Hour)
+		n.seed(n.user, brief)
 		proxies := map[string]int{}
 		for _, r := range herd() {
 			if r.status != 0 {
@@ -282,6 +286,33 @@ func TestRenewalHerd(t *testing.T) {
 		}
 		if got := n.connections() - before; got != 1 || len(proxies) != 1 {
 			t.Errorf("%d connections and %d proxies for %d tasks", got, len(proxies), tasks)
+		}
+	})
+}
+
+// TestRenewalHeldSeed: a seed that lives long enough is used as it is, by all
+// tasks and without a server; the first renewal is that of the node. A fresher
+// seed, as a submit host carries it there, spares that one, too. Attributes and
+// rights that a seed has not got are no reason to use it.
+func TestRenewalHeldSeed(t *testing.T) {
+	onNodes(t, func(t *testing.T, n *node, _ *gsi.Credential) {
+		n.seed(n.user, 41*time.Minute)
+		before := n.connections()
+		a := n.get(`{}`)
+		if a.StoredIn != "file" || a.Credential.ExpiresIn > 41*60 || a.Credential.ExpiresIn < 40*60 || len(a.Warnings) > 0 {
+			t.Errorf("%+v", a)
+		}
+		if e := n.get(`{"min_lifetime":1800}`); e.Credential.Fingerprint != a.Credential.Fingerprint || n.connections() != before {
+			t.Errorf("%d connections, %+v", n.connections()-before, e)
+		}
+		if l := n.get(`{"limited":true}`); !l.Credential.Limited || n.connections()-before != 1 {
+			t.Errorf("%d connections for other rights, %+v", n.connections()-before, l)
+		}
+		if b := n.get(`{"cache":"bypass"}`); b.Credential.Fingerprint == a.Credential.Fingerprint || n.connections()-before != 2 {
+			t.Errorf("%d connections for a bypass, %+v", n.connections()-before, b)
+		}
+		if b := n.get(`{"min_lifetime":2400}`); b.Source != helper.SourceCache {
+			t.Errorf("%+v", b)
 		}
 	})
 }

@@ -23,7 +23,7 @@ func TestScripts(t *testing.T) {
 		Dir:           "testdata/script",
 		UpdateScripts: os.Getenv("UPDATE_GOLDEN") != "",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"connections": scriptConnections, "exits": scriptExits, "onejson": scriptOneJSON,
+			"connections": scriptConnections, "exits": scriptExits, "matching": scriptMatching, "onejson": scriptOneJSON,
 			"proxies": scriptProxies, "schema": scriptSchema, "store": scriptStore,
 		},
 		Setup: func(e *testscript.Env) error {

@@ -7,8 +7,10 @@ import (
 
 // Proxy is what a tool is to use.
 type Proxy struct {
-	File  string // the proxy, PEM
-	CADir string // trust anchors; "" leaves the tool its own
+	File    string // the proxy, PEM
+	CADir   string // trust anchors; "" leaves the tool its own
+	VOMSDir string // those of VOMS servers; "" leaves the tool its own
+	Anchors string // where trust anchors are, for tools that do not look for them; "": not known
 }
 
 // removed are the variables that some tool prefers to X509_USER_PROXY, or mixes
@@ -25,21 +27,37 @@ var removed = []string{
 	"RUCIO_CLIENT_PROXY",
 }
 
+// Changes are what a tool's environment needs, as Environ makes it: variables to
+// set, in "NAME=value" form, and names to remove.
+//
+// XrdSecGSICREATEPROXY is no part of them, because it is harmless only while the
+// proxy file exists, and whoever asks for the changes may live longer: without a
+// file, and without ~/.globus, xrdcp 5.5.3 dies with SIGSEGV (measured).
+func Changes(p Proxy) (set, unset []string) {
+	set = []string{"X509_USER_PROXY=" + p.File}
+	unset = slices.Clone(removed)
+	if p.CADir != "" {
+		set = append(set, "X509_CERT_DIR="+p.CADir)
+		unset = append(unset, "XrdSecGSICADIR") // XRootD prefers it
+	}
+	if p.VOMSDir != "" {
+		set = append(set, "X509_VOMS_DIR="+p.VOMSDir)
+	}
+	return set, unset
+}
+
 // Environ is the environment of a tool: start, in its order, with what names
 // the proxy set once and what competes with it removed.
 //
 // XrdSecGSICREATEPROXY=0 keeps XRootD from asking for the pass phrase of
 // ~/.globus/userkey.pem and making a proxy itself, with a key of 512 bits
-// (measured: xrootd 5.5.3). It is harmless only while the proxy file exists:
-// without one, and without ~/.globus, xrdcp 5.5.3 dies with SIGSEGV.
+// (measured: xrootd 5.5.3).
 func Environ(start []string, p Proxy) []string {
-	set := []string{"X509_USER_PROXY=" + p.File, "XrdSecGSICREATEPROXY=0"}
-	if p.CADir != "" {
-		set = append(set, "X509_CERT_DIR="+p.CADir)
-	}
+	set, unset := Changes(p)
+	set = slices.Insert(set, 1, "XrdSecGSICREATEPROXY=0")
 	env := slices.DeleteFunc(slices.Clone(start), func(kv string) bool {
 		name := variable(kv)
-		return slices.Contains(removed, name) ||
+		return slices.Contains(unset, name) ||
 			slices.ContainsFunc(set, func(s string) bool { return variable(s) == name })
 	})
 	return append(env, set...)

@@ -11,7 +11,7 @@ func TestEnviron(t *testing.T) {
 	start := []string{
 		"PATH=/bin", "X509_USER_PROXY=/tmp/old", "X509_USER_CERT=/c", "X509_USER_KEY=/k",
 		"XrdSecGSIUSERCERT=/c", "XrdSecGSIUSERKEY=/k", "XrdSecGSIUSERPROXY=/p", "RUCIO_CLIENT_PROXY=/r",
-		"XrdSecGSICREATEPROXY=1", "X509_USER_PROXY=/tmp/older", "X509_CERT_DIR=/mine", "ODD", "=C:=x",
+		"XrdSecGSICREATEPROXY=1", "XrdSecGSICADIR=/theirs", "X509_USER_PROXY=/tmp/older", "X509_CERT_DIR=/mine", "ODD", "=C:=x",
 		"X509_USER_CERTS=not ours", "LAST=a=b",
 	}
 	before := slices.Clone(start)
@@ -21,7 +21,7 @@ func TestEnviron(t *testing.T) {
 		want  []string
 	}{
 		{"the tool's own anchors", Proxy{File: "/run/p.pem"},
-			[]string{"PATH=/bin", "X509_CERT_DIR=/mine", "ODD", "=C:=x", "X509_USER_CERTS=not ours", "LAST=a=b",
+			[]string{"PATH=/bin", "XrdSecGSICADIR=/theirs", "X509_CERT_DIR=/mine", "ODD", "=C:=x", "X509_USER_CERTS=not ours", "LAST=a=b",
 				"X509_USER_PROXY=/run/p.pem", "XrdSecGSICREATEPROXY=0"}},
 		{"the profile's anchors", Proxy{File: "/run/p.pem", CADir: "/ca"},
 			[]string{"PATH=/bin", "ODD", "=C:=x", "X509_USER_CERTS=not ours", "LAST=a=b",

@@ -28,9 +28,11 @@ func (e *StartError) Error() string {
 // Unwrap returns the operating system's error.
 func (e *StartError) Unwrap() error { return e.Err }
 
-// Exited is the exit status of a tool that ran as a child, on systems where a
-// process cannot become another program.
-type Exited struct{ Status int }
+// Exited is how a tool ended that ran as a child.
+type Exited struct {
+	Status int // 128 and the signal's number if it was a signal, as shells say it
+	Signal int // 0 for a tool that ended by itself
+}
 
 // Error says how it ended.
 func (e *Exited) Error() string { return fmt.Sprintf("the command ended with status %d", e.Status) }

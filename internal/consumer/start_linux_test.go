@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -10,23 +11,43 @@ import (
 	"testing"
 )
 
-// TestMain makes the test binary the program that becomes another one.
+// TestMain makes the test binary the program that becomes another one, or stays
+// beside it.
 func TestMain(m *testing.M) {
-	if os.Getenv("CONSUMER_TEST") == "" {
+	var err error
+	switch os.Getenv("CONSUMER_TEST") {
+	case "":
 		os.Exit(m.Run())
+	case "start":
+		err = Start(os.Args[1:], os.Environ())
+	case "complain":
+		err = Run(context.Background(), os.Args[1:], os.Environ(), func(context.Context) {
+			_, _ = fmt.Fprintln(os.Stderr, "nobody reads this")
+			_ = os.WriteFile(os.Getenv("CONSUMER_MARK"), nil, 0o600)
+		})
+	case "run":
+		err = Run(context.Background(), os.Args[1:], os.Environ(), func(ctx context.Context) { <-ctx.Done() })
 	}
-	err := Start(os.Args[1:], os.Environ())
 	var start *StartError
-	if errors.As(err, &start) {
+	var exited *Exited
+	switch {
+	case errors.As(err, &start):
 		fmt.Println(err)
 		os.Exit(start.Status)
+	case errors.As(err, &exited):
+		os.Exit(exited.Repeat())
 	}
+	fmt.Println(err)
 	os.Exit(1)
 }
 
-// TestStart compares with env(1): the same command line must give the same
-// status and, where something ran, the same output.
-func TestStart(t *testing.T) {
+// TestStart and TestRunFinds compare with env(1): the same command line must give
+// the same status and, where something ran, the same output.
+func TestStart(t *testing.T) { compareWithEnv(t, "start") }
+
+func TestRunFinds(t *testing.T) { compareWithEnv(t, "run") }
+
+func compareWithEnv(t *testing.T, how string) {
 	dir := t.TempDir()
 	file := func(name, text string, mode os.FileMode) {
 		t.Helper()
@@ -53,8 +74,8 @@ func TestStart(t *testing.T) {
 			if command[0] == "" && path != "/bin:/usr/bin" {
 				continue // once is enough
 			}
-			ours, status := run(t, dir, path, append([]string{os.Args[0]}, command...))
-			theirs, want := run(t, dir, path, append([]string{"/usr/bin/env"}, command...))
+			ours, status := run(t, how, dir, path, append([]string{os.Args[0]}, command...))
+			theirs, want := run(t, how, dir, path, append([]string{"/usr/bin/env"}, command...))
 			if status != want {
 				t.Errorf("PATH=%q %q: status %d, env(1) %d (%s, %s)", path, command, status, want, ours, theirs)
 			}
@@ -65,9 +86,9 @@ func TestStart(t *testing.T) {
 	}
 }
 
-func run(t *testing.T, dir, path string, argv []string) (string, int) {
+func run(t *testing.T, how, dir, path string, argv []string) (string, int) {
 	t.Helper()
-	cmd := &exec.Cmd{Path: argv[0], Args: argv, Dir: dir, Env: []string{"CONSUMER_TEST=1", "PATH=" + path}}
+	cmd := &exec.Cmd{Path: argv[0], Args: argv, Dir: dir, Env: []string{"CONSUMER_TEST=" + how, "PATH=" + path}}
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
@@ -78,7 +99,7 @@ func run(t *testing.T, dir, path string, argv []string) (string, int) {
 
 // TestNoPath: without PATH the search is that of the C library.
 func TestNoPath(t *testing.T) {
-	cmd := &exec.Cmd{Path: os.Args[0], Args: []string{os.Args[0], "true"}, Env: []string{"CONSUMER_TEST=1"}}
+	cmd := &exec.Cmd{Path: os.Args[0], Args: []string{os.Args[0], "true"}, Env: []string{"CONSUMER_TEST=start"}}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v, %s", err, out)
 	}
@@ -86,7 +107,7 @@ func TestNoPath(t *testing.T) {
 
 // TestDirectExec: the process becomes the tool, so its id stays.
 func TestDirectExec(t *testing.T) {
-	cmd := &exec.Cmd{Path: os.Args[0], Args: []string{os.Args[0], "sh", "-c", "echo $$"}, Env: []string{"CONSUMER_TEST=1", "PATH=/bin"}}
+	cmd := &exec.Cmd{Path: os.Args[0], Args: []string{os.Args[0], "sh", "-c", "echo $$"}, Env: []string{"CONSUMER_TEST=start", "PATH=/bin"}}
 	var out strings.Builder
 	cmd.Stdout = &out
 	if err := cmd.Run(); err != nil {

@@ -1,0 +1,231 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/x509-credential-helper/x509-credential-helper/helper"
+	"github.com/x509-credential-helper/x509-credential-helper/internal/consumer"
+	"github.com/x509-credential-helper/x509-credential-helper/internal/sandbox"
+	"github.com/x509-credential-helper/x509-credential-helper/internal/term/ptytest"
+)
+
+// shortLived is a machine whose server, an online CA, gives certificates for a
+// few seconds: less than five minutes is what no repository grants.
+func shortLived(t *testing.T) *grid {
+	t.Helper()
+	g := newGrid(t)
+	s, err := sandbox.Start(t.Context(), sandbox.Options{Dir: g.path("sandbox"), Keys: sandboxKeys(), Mode: sandbox.CA, MaxLifetime: 5 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	if err := s.AddUser(sandbox.User{Name: jane, Passphrase: passphrase, CommonName: "Jane Doe"}); err != nil {
+		t.Fatal(err)
+	}
+	g.server, g.addr, g.trustDir, g.connections, g.stop = s, s.Addr(), s.TrustDir(), s.Connections, s.Close
+	g.silence = func() func() {
+		s.SetFaults(sandbox.Faults{Silent: sandbox.StageAccept})
+		return func() { s.SetFaults(sandbox.Faults{}) }
+	}
+	g.write("")
+	g.store(passphrase)
+	return g
+}
+
+// waitScript is a shell function that waits until a command succeeds, or gives
+// up after half a minute.
+const waitScript = `wait_for() { n=0; until "$@"; do n=$((n+1)); test $n -lt 600 || exit 99; sleep 0.05; done; }
+`
+
+// TestExecKeepFresh: a command that outlives its proxy has a newer one in the
+// same file, thrice, and its own status; what fails is one line, and the command
+// goes on.
+func TestExecKeepFresh(t *testing.T) {
+	g := shortLived(t)
+	stderr := g.path("stderr")
+	script := waitScript + `
+changed() { ! cmp -s "$X509_USER_PROXY" before; }
+for i in 1 2 3; do cp "$X509_USER_PROXY" before; wait_for changed; done
+: > ready
+wait_for grep -q "was not refreshed" stderr
+exit 42`
+	file, err := os.Create(stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	cmd := g.command("exec", "--keep-fresh", "--min-lifetime", "1s", "--", "sh", "-c", script)
+	cmd.Stderr = file
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	timer := time.AfterFunc(3*patience, func() { _ = cmd.Process.Kill() })
+	defer timer.Stop()
+	g.waitFor("three generations", func() bool { _, err := os.Stat(g.path("ready")); return err == nil })
+	g.stop()
+	_ = cmd.Wait()
+	text, err := os.ReadFile(stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status := cmd.ProcessState.ExitCode(); status != 42 {
+		t.Errorf("status %d: %s", status, text)
+	}
+	waited := 0
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "waiting for ") && waited == 0 {
+			waited++ // for the first one, on a busy machine
+			continue
+		}
+		if !strings.HasPrefix(line, "note: ") && !strings.HasPrefix(line, `x509-credential-helper: the proxy of profile "lab" was not refreshed and `) {
+			t.Errorf("it says %q", line)
+		}
+	}
+	if strings.Contains(string(text), passphrase) {
+		t.Error("it says the pass phrase")
+	}
+}
+
+// TestFailedText: what the command beside us has to do with is what the file is
+// now, and not what was once put into it: a logout takes it away.
+func TestFailedText(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "proxy.pem")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out := &handedOut{profile: "lab", proxy: consumer.Proxy{File: file}}
+	failure := helper.Errorf(helper.CodeTimeout, "no answer").WithHint("wait")
+	say := func(left, again time.Duration, want string) {
+		t.Helper()
+		if got := failedText(out, failure, left, again); got != want {
+			t.Errorf("got  %q\nwant %q", got, want)
+		}
+	}
+	say(time.Hour, 0, `the proxy of profile "lab" was not refreshed and lives another 1 h: no answer; wait`)
+	say(-time.Hour, 20*time.Second, `the proxy of profile "lab" was not refreshed and has expired; next attempt in 20 s: no answer; wait`)
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	say(time.Hour, 20*time.Second, `the proxy of profile "lab" is gone, as after a logout, and there is no new one; next attempt in 20 s: no answer; wait`)
+}
+
+// TestKeepFreshEnds: SIGTERM ends it at once and in order, also while a server
+// says nothing; a batch system kills what does not.
+func TestKeepFreshEnds(t *testing.T) {
+	for name, tc := range map[string]struct {
+		args   []string
+		status int
+	}{
+		"keep-fresh": {[]string{"keep-fresh", "--min-lifetime", "1s"}, 0},
+		"exec":       {[]string{"exec", "--keep-fresh", "--min-lifetime", "1s", "--", "sh", "-c", "trap 'exit 9' TERM; while :; do sleep 0.05; done"}, 9},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := shortLived(t)
+			g.get(`{"min_lifetime":0}`)
+			before := g.connections()
+			defer g.silence()()
+			cmd := g.command(tc.args...)
+			c := g.start(cmd)
+			g.waitFor("a refresh", func() bool { return g.connections() > before })
+			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			if r := c.wait(); r.status != tc.status || strings.Contains(r.stderr, "not refreshed") {
+				t.Errorf("%+v", r)
+			}
+		})
+	}
+}
+
+// TestKeepFreshOut: a file of the user's choice follows, and a timer's call does
+// what is due.
+func TestKeepFreshOut(t *testing.T) {
+	w := newWorld(t, inMemory)
+	w.login()
+	out := w.path("copy.pem")
+	r := w.run("", "keep-fresh", "--once", "--jitter", "1ms", "--out", out, "lab")
+	if r.status != 0 || r.stdout != "" || r.stderr != "" {
+		t.Fatalf("%+v", r)
+	}
+	handed := strings.TrimSuffix(w.run("", "path").stdout, "\n")
+	want, err := os.ReadFile(handed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(out)
+	if err != nil || string(got) != string(want) {
+		t.Errorf("the copy is another proxy: %v", err)
+	}
+	if info, err := os.Stat(out); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	for _, args := range [][]string{
+		{"--out", "relative.pem"}, {"--jitter", "1m"}, {"--profile", "lab", "lab"}, {"lab", "lab"}, {"--jitter", "often", "--once"},
+	} {
+		if r := w.run("", append([]string{"keep-fresh"}, args...)...); r.status != 2 || r.stderr == "" {
+			t.Errorf("%q: %+v", args, r)
+		}
+	}
+	if r := w.run("", "keep-fresh", "--once", "--out", "/proc/x509/copy.pem"); r.status != 7 || !strings.Contains(r.stderr, "cannot be written") {
+		t.Errorf("a place that is none: %+v", r)
+	}
+}
+
+// TestKeepFreshOnce: what is due is done, and what cannot be done is said while
+// the proxy lives, and a failure when it does not.
+func TestKeepFreshOnce(t *testing.T) {
+	g := shortLived(t)
+	first := strings.TrimSpace(g.run("", "path", "--min-lifetime", "0s").stdout)
+	before, err := os.ReadFile(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.waitFor("a new proxy", func() bool {
+		if r := g.run("", "keep-fresh", "--once", "--min-lifetime", "0s"); r.status != 0 {
+			t.Fatalf("%+v", r)
+		}
+		now, err := os.ReadFile(first)
+		return err == nil && string(now) != string(before)
+	})
+	g.stop()
+	said := false
+	g.waitFor("the end of the proxy", func() bool {
+		r := g.run("", "keep-fresh", "--once", "--min-lifetime", "0s")
+		said = said || r.status == 0 && strings.Contains(r.stderr, "was not refreshed and lives another")
+		return r.status == 6
+	})
+	if !said {
+		t.Error("not a word while it lived")
+	}
+}
+
+// TestKeepFreshCtrlC: the terminal gives Ctrl-C to the command, and we do not
+// give it a second one: a command in a session of its own, to which the terminal
+// gives none, has none. What is sent to us alone reaches it.
+func TestKeepFreshCtrlC(t *testing.T) {
+	w := newWorld(t, inMemory)
+	w.login()
+	const script = `trap 'echo "<int>"' INT; trap 'echo "<usr>"' USR1; trap 'exit 5' TERM; echo "<ready>"; while :; do sleep 0.05; done`
+	for name, argv := range map[string][]string{"ours": {"sh", "-c", script}, "its own": {"setsid", "sh", "-c", script}} {
+		c := ptytest.Start(t, w.command(append([]string{"exec", "--keep-fresh", "--"}, argv...)...))
+		c.Expect("<ready>")
+		c.Type("\x03")
+		if name == "ours" {
+			c.Expect("<int>")
+		}
+		c.Signal(syscall.SIGUSR1)
+		c.Expect("<usr>")
+		c.Signal(syscall.SIGTERM)
+		if status := c.Wait(); status != 5 {
+			t.Errorf("session %s: status %d", name, status)
+		}
+		if got := strings.Contains(c.Output(), "<int>"); got != (name == "ours") {
+			t.Errorf("session %s: Ctrl-C arrived: %v", name, got)
+		}
+	}
+}

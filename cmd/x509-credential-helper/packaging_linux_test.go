@@ -1,0 +1,72 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// unitLine returns the value of a key of a systemd unit for an instance, with
+// its specifiers replaced.
+func unitLine(t *testing.T, unit, key, home, instance string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("..", "..", "packaging", "systemd", unit))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(data)) {
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), key+"="); ok {
+			return strings.NewReplacer("%h", home, "%i", instance).Replace(value)
+		}
+	}
+	t.Fatalf("%s has no %s", unit, key)
+	return ""
+}
+
+// TestUnits: what the units for systemd start is what this program understands,
+// where the README installs it.
+func TestUnits(t *testing.T) {
+	w := newWorld(t, inMemory)
+	if err := os.MkdirAll(w.path(".local/bin"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(w.program, w.path(".local/bin/"+name)); err != nil {
+		t.Fatal(err)
+	}
+	start := func(unit string) *call {
+		cmd := w.command()
+		cmd.Args = strings.Fields(unitLine(t, unit, "ExecStart", w.dir, "lab"))
+		cmd.Path = cmd.Args[0]
+		path := unitLine(t, unit, "Environment", w.dir, "lab")
+		cmd.Env = append(slices.DeleteFunc(slices.Clone(w.env), func(kv string) bool { return strings.HasPrefix(kv, "PATH=") }), path)
+		return w.start(cmd)
+	}
+	if r := start("x509-credential-helper@.service").wait(); r.status == 0 {
+		t.Error("without a proxy systemd is not told that it failed")
+	}
+	w.login()
+	if r := start("x509-credential-helper-once@.service").wait(); r.status != 0 || r.stdout != "" || r.stderr != "" {
+		t.Errorf("once: %+v", r)
+	}
+	if err := os.RemoveAll(w.path("run/proxy")); err != nil {
+		t.Fatal(err)
+	}
+	c := start("x509-credential-helper@.service")
+	w.waitFor("its first proxy", func() bool {
+		files, err := filepath.Glob(w.path("run/proxy/lab-*.pem"))
+		return err == nil && len(files) == 1
+	})
+	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if r := c.wait(); r.status != 0 {
+		t.Errorf("stopped: %+v", r)
+	}
+	timer := unitLine(t, "x509-credential-helper-once@.timer", "RandomizedDelaySec", "", "")
+	if timer == "0" || timer == "" {
+		t.Error("machines that start together ask together")
+	}
+}
