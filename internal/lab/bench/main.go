@@ -13,6 +13,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/x509-credential-helper/x509-credential-helper/internal/lab"
@@ -22,46 +24,61 @@ func main() {
 	binary := flag.String("binary", "", "our program; without it only the others are measured")
 	rounds := flag.Int("rounds", 40, "how often each program runs")
 	out := flag.String("out", "", "file for the report in Markdown; without it only the table is printed")
+	herds := flag.Bool("herds", true, "measure a thousand processes at once, too")
+	only := flag.String("only", "", "measure only programs whose name contains this, for a table on standard output")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	s := &session{ctx: ctx}
-	err := s.run(func() error { return bench(s, *binary, *rounds, *out) })
+	err := s.run(func() error { return bench(s, options{*binary, *rounds, *herds, *only, *out}) })
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func bench(t *session, binary string, rounds int, out string) error {
+// options are those of the command line.
+type options struct {
+	binary string
+	rounds int
+	herds  bool
+	only   string
+	out    string
+}
+
+func bench(t *session, o options) error {
 	lab.Require(t, lab.MyProxyServer, lab.MyProxyClient, lab.SecretService, lab.GridTools, lab.Peers, lab.VOMSFake)
-	w, err := newWorld(t, binary)
+	w, err := newWorld(t, o.binary)
 	if err != nil {
 		return err
 	}
-	results, err := w.measure(rounds, os.Stderr)
+	w.programs = slices.DeleteFunc(w.programs, func(p program) bool { return !strings.Contains(p.name, o.only) })
+	results, err := w.measure(o.rounds, os.Stderr)
 	if err != nil {
 		return err
 	}
-	report := &report{rounds: rounds, results: results, versions: versions()}
-	if binary != "" {
-		info, err := os.Stat(binary)
+	report := &report{rounds: o.rounds, results: results, versions: versions()}
+	if o.binary != "" {
+		info, err := os.Stat(o.binary)
 		if err != nil {
 			return err
 		}
 		report.size = info.Size()
-		if report.herds, err = measureHerds(t, binary); err != nil {
-			return err
+		if o.herds {
+			if report.herds, err = measureHerds(t, o.binary); err != nil {
+				return err
+			}
 		}
 	}
 	fmt.Print(report.table())
 	fmt.Print(report.verdicts())
+	fmt.Print(report.overhead())
 	fmt.Print(report.parts() + report.portalShare())
 	fmt.Print(herdTable(report.herds))
-	if out == "" {
+	if o.out == "" {
 		return nil
 	}
-	return os.WriteFile(out, []byte(report.markdown()), 0o644)
+	return os.WriteFile(o.out, []byte(report.markdown()), 0o644)
 }
 
 // session is the lab's idea of a test: it fails by a panic and cleans up at

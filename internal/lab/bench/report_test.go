@@ -54,6 +54,27 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
+// TestOverhead: each run is held to the one of the tool alone just before it, so
+// that a machine that was busy for a while was so for both.
+func TestOverhead(t *testing.T) {
+	r := &report{results: map[string][]time.Duration{
+		execKeyring: msec(9, 108, 8), alone(execKeyring): msec(1, 101, 1),
+		execKernel: msec(14, 14, 13), alone(execKernel): msec(1, 2, 1),
+	}}
+	text := r.overhead()
+	for _, want := range []string{
+		"| `exec -- true` | 7.0 | 8.0 | ≤ 10.0 ms | met |\n",
+		"| `exec -- true, key in the kernel's keyring` | 12.0 | 13.0 | ≤ 10.0 ms | **missed** |\n",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("there is no %q in\n%s", want, text)
+		}
+	}
+	if text := (&report{}).overhead(); text != "" {
+		t.Errorf("without our program: %q", text)
+	}
+}
+
 // TestWantSource: a cold get that was answered from the cache must not count.
 func TestWantSource(t *testing.T) {
 	answer := []byte(`{"version":1,"source":"cache","credential":{"pem":"x"}}`)

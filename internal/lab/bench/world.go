@@ -45,6 +45,7 @@ type program struct {
 	stdin []byte
 	check func(stdout []byte) error // nil: success is enough
 	env   []string                  // on top of the world's
+	pair  bool                      // true(1) alone runs just before, see alone
 
 	do func(context.Context) error // in place of argv: no program at all
 }
@@ -84,6 +85,9 @@ func newWorld(t *session, binary string) (*world, error) {
 			return nil, err
 		}
 		if err := w.addVariants(binary, keyring); err != nil {
+			return nil, err
+		}
+		if err := w.addExec(binary); err != nil {
 			return nil, err
 		}
 		if err := w.addPortal(binary, keyring); err != nil {
@@ -152,6 +156,7 @@ backend  = "myproxy"
 server   = %q
 username = "alice"
 ca_dir   = %q
+match    = ["davs://*.bench.example.org"]
 `, server.Direct, server.TrustDir)
 	folder := filepath.Join(home, ".config", "x509-credential-helper")
 	if err := os.MkdirAll(folder, 0o700); err != nil {
@@ -241,13 +246,18 @@ func (w *world) measure(rounds int, log io.Writer) (map[string][]time.Duration, 
 	results := map[string][]time.Duration{}
 	for round := range rounds + 1 {
 		for _, i := range rand.Perm(len(w.programs)) {
-			p := w.programs[i]
-			took, err := w.time(p)
-			if err != nil {
-				return nil, err
+			run := []program{w.programs[i]}
+			if run[0].pair {
+				run = []program{{name: alone(run[0].name), argv: []string{"true"}}, run[0]}
 			}
-			if round > 0 {
-				results[p.name] = append(results[p.name], took)
+			for _, p := range run {
+				took, err := w.time(p)
+				if err != nil {
+					return nil, err
+				}
+				if round > 0 {
+					results[p.name] = append(results[p.name], took)
+				}
 			}
 		}
 		progress(log, round, rounds)
