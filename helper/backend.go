@@ -106,6 +106,9 @@ type Spec struct {
 	// Enough is how long a credential that the backend already has must live to
 	// be as good as a new one; 0: only a new one will do. See Result.Held.
 	Enough time.Duration
+	// Least is how long it must live to be better than nothing where no server
+	// answers; 0: then it is an error.
+	Least time.Duration
 	// CSR returns a PKCS#10 request in DER for a key that the dispatcher
 	// keeps. It blocks until the key is there.
 	CSR func(ctx context.Context) ([]byte, error)
@@ -164,8 +167,9 @@ type Result struct {
 	// Key is the server's, where Target.ServerKey is set, or that of a credential
 	// that is Held.
 	Key crypto.Signer
-	// Held is set where no server was asked: the backend had a credential with
-	// the rights and attributes that are wanted, which lives for Spec.Enough.
+	// Held is set where nothing new came: the backend had a credential with the
+	// rights and attributes that are wanted, which lives for Spec.Enough or, where
+	// no server answered, for Spec.Least.
 	Held bool
 	// Server is the one that answered, for people.
 	Server string

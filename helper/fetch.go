@@ -263,6 +263,7 @@ func (h *Helper) spec(w *wish, secrets *heldSecrets) *Spec {
 		VOMS:          w.voms,
 		Limited:       w.limited,
 		Enough:        h.enough(w),
+		Least:         least(w),
 		Secrets:       secrets,
 		Current:       func(ctx context.Context) (*gsi.Credential, error) { return h.current(ctx, w) },
 		Identity:      w.identity,

@@ -98,6 +98,15 @@ func (h *Helper) enough(w *wish) time.Duration {
 	return max(window, w.request.MinLifetime, w.left+time.Second)
 }
 
+// least is what a credential that a backend has must live for where no server
+// answers. Where the cache has one, that is good enough.
+func least(w *wish) time.Duration {
+	if w.request.Cache == CacheBypass || w.given != nil || w.left > 0 {
+		return 0
+	}
+	return max(w.request.MinLifetime, time.Second)
+}
+
 // refreshBudget bounds what a caller waits for a newer credential while the
 // one in the cache is still good.
 const refreshBudget = 5 * time.Second

@@ -236,7 +236,7 @@ func (b *backend) Obtain(ctx context.Context, spec *helper.Spec) (*helper.Result
 	if err := a.prepare(ctx, &req); err != nil {
 		return nil, err
 	}
-	if held := a.held(); held != nil {
+	if held := a.held(spec.Enough); held != nil {
 		return held, nil
 	}
 	client := &Client{
@@ -247,7 +247,11 @@ func (b *backend) Obtain(ctx context.Context, spec *helper.Spec) (*helper.Result
 	}
 	got, err := client.Logon(ctx, req)
 	if err != nil {
-		return nil, asHelperError(ctx, spec.Profile, &req, err)
+		err := helper.AsError(asHelperError(ctx, spec.Profile, &req, err))
+		if held := a.heldAfter(ctx, err); held != nil {
+			return held, nil
+		}
+		return nil, err
 	}
 	result := &helper.Result{Chain: got.Chain, Server: got.Server, Warnings: a.warnings}
 	for _, h := range got.Unanswered {

@@ -1,6 +1,7 @@
 package myproxy
 
 import (
+	"context"
 	"crypto"
 	"crypto/rsa"
 	"fmt"
@@ -78,20 +79,36 @@ func (a *authentication) checkSeed(cred *gsi.Credential) *helper.Error {
 	return nil
 }
 
-// held is the seed, where it will do as it is, or nil. Ten thousand nodes that
-// start with it need no server then, and each renews in its own time. One that is
-// not valid, with a signature of SHA-1 for instance, is what a server judges.
-func (a *authentication) held() *helper.Result {
-	if a.s.auth != authRenewal || a.spec.Enough == 0 || !a.fromSeed || !keyIs(a.proxy.Key, a.spec.Profile.Key) {
+// held is the seed, where it lives long enough and will do as it is, or nil. Ten
+// thousand nodes that start with it need no server then, and each renews in its
+// own time. One that is not valid, with a signature of SHA-1 for instance, is what
+// a server judges.
+func (a *authentication) held(enough time.Duration) *helper.Result {
+	if a.s.auth != authRenewal || enough == 0 || !a.fromSeed || !keyIs(a.proxy.Key, a.spec.Profile.Key) {
 		return nil
 	}
 	info, err := gsi.Inspect(a.proxy.Chain)
-	if err != nil || info.NotAfter.Sub(a.now()) < a.spec.Enough || info.Limited != a.spec.Limited ||
+	if err != nil || info.NotAfter.Sub(a.now()) < enough || info.Limited != a.spec.Limited ||
 		len(a.spec.VOMS) > 0 && voms.Satisfies(info.VOMS, a.spec.VOMS) != nil ||
 		a.proxy.Verify(gsi.VerifyOptions{Now: a.now()}) != nil {
 		return nil
 	}
 	return &helper.Result{Chain: a.proxy.Chain, Key: a.proxy.Key, Held: true, Warnings: a.warnings}
+}
+
+// heldAfter is the seed where no server answered: it is renewed early, so one
+// that will do for now is better than nothing. What a server refused stays
+// refused.
+func (a *authentication) heldAfter(ctx context.Context, err *helper.Error) *helper.Result {
+	if !err.Retryable || ctx.Err() != nil {
+		return nil
+	}
+	held := a.held(a.spec.Least)
+	if held != nil {
+		held.Warnings = append(held.Warnings, helper.Warning{Code: "renewal_failed",
+			Message: "the seed was not renewed and is used as it is: " + err.Message})
+	}
+	return held
 }
 
 // keyIs says whether a key will do where one of that type is wanted: XRootD

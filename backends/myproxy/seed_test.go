@@ -2,7 +2,10 @@ package myproxy
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -155,8 +158,37 @@ func TestHeld(t *testing.T) {
 		a := &authentication{b: b, s: s, spec: spec}
 		_, err = a.newest(t.Context())
 		must(t, err)
-		if got := a.held() != nil; got != tc.want {
+		if got := a.held(spec.Enough) != nil; got != tc.want {
 			t.Errorf("%s: held is %v", tc.name, got)
+		}
+	}
+}
+
+// TestHeldWithoutServer: a job does not end because a server is silent while its
+// seed will do for now. A refusal ends it, and so does a seed that is too short.
+func TestHeldWithoutServer(t *testing.T) {
+	w := newWorld(t)
+	refusing := w.serve(nil, func(f *fake, c *tls.Conn, _ net.Conn) {
+		f.request(c)
+		_, _ = io.WriteString(c, "VERSION=MYPROXYv2\nRESPONSE=1\nERROR=no policy for you\n\x00")
+	})
+	for _, tc := range []struct {
+		name   string
+		server string
+		least  time.Duration
+		held   bool
+	}{
+		{"silent", "localhost:1", time.Minute, true},
+		{"silent, too short", "localhost:1", 2 * time.Hour, false},
+		{"silent, a new one is wanted", "localhost:1", 0, false},
+		{"refused", refusing.addr, time.Minute, false},
+	} {
+		path := file(t, t.TempDir(), "seed", pemOf(t, w.proxyOf(w.eec("Jane", time.Hour), time.Hour, 1)), 0o600)
+		spec := w.renewal(settingsOf(keyAuth, "renewal", keySeed, path, keyServer, []string{tc.server}), nil)
+		spec.Enough, spec.Least, spec.Profile.Key = 3*time.Hour, tc.least, gsi.KeyP256
+		got, err := New(Options{Getenv: env{}.get, Clock: func() time.Time { return w.now }}).Obtain(t.Context(), spec)
+		if (err == nil) != tc.held || tc.held && (!got.Held || len(got.Warnings) != 1 || got.Warnings[0].Code != "renewal_failed") {
+			t.Errorf("%s: %+v, %v", tc.name, got, err)
 		}
 	}
 }
