@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"encoding/json"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/x509-credential-helper/x509-credential-helper/cache"
@@ -333,10 +334,14 @@ func request(ctx context.Context, key *gsi.PendingKey, limited bool) ([]byte, er
 	return gsi.NewRequest(signer, limited)
 }
 
-// trustOpener opens the profile's trust anchors once.
+// trustOpener opens the profile's trust anchors once. A backend whose connection
+// failed may still be at it when they are wanted here.
 func (h *Helper) trustOpener(p *Profile) func() (*gsi.TrustDir, error) {
+	var mu sync.Mutex
 	var dir *gsi.TrustDir
 	return func() (*gsi.TrustDir, error) {
+		mu.Lock()
+		defer mu.Unlock()
 		if dir != nil {
 			return dir, nil
 		}

@@ -37,7 +37,8 @@ func TestRefusedWithReason(t *testing.T) {
 	g.profile("one", "", "davs://one.example.org")
 	g.profile("two", "", "davs://two.example.org")
 	g.text.WriteString("[profile.silent]\nbackend = \"myproxy\"\nserver = \"localhost:1\"\nusername = \"jane\"\nca_dir = \"" + g.mp.TrustDir +
-		"\"\nmatch = [\"" + at("silent") + "\"]\n" + fmt.Sprintf(renewal, "live"))
+		"\"\nmatch = [\"" + at("silent") + "\"]\nmin_lifetime = \"20m\"\n" + fmt.Sprintf(renewal, "live")) // the seed will not do
+
 	g.login("p256")
 	g.deposit("plain", &user)
 	short := gsi.Credential(*g.mp.CA.UserUntil("Jane Doe", time.Now().Add(20*time.Second)))

@@ -182,7 +182,11 @@ func tempDirIn(t TB, parent, what string) string {
 		t.Fatalf("%v", err)
 	}
 	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+		err := os.RemoveAll(dir)
+		for end := time.Now().Add(endTimeout); err != nil && time.Now().Before(end); err = os.RemoveAll(dir) {
+			time.Sleep(50 * time.Millisecond) // the last of a browser's processes still writes
+		}
+		if err != nil {
 			t.Errorf("%v", err)
 		}
 	})
