@@ -165,16 +165,19 @@ func clean(s string, most int) string {
 		if !unicode.IsGraphic(r) || unicode.In(r, unicode.Cf, unicode.Co, unicode.Cs) || r == unicode.ReplacementChar {
 			continue
 		}
-		if n+2 > most {
+		width := 1
+		if blank {
+			width = 2
+		}
+		if n+width >= most { // one place is for the ellipsis
 			b.WriteRune('…')
 			break
 		}
 		if blank {
 			b.WriteByte(' ')
-			n, blank = n+1, false
 		}
 		b.WriteRune(r)
-		n++
+		n, blank = n+width, false
 	}
 	return b.String()
 }

@@ -220,20 +220,22 @@ func TestOneLine(t *testing.T) {
 
 func TestCleanText(t *testing.T) {
 	tests := map[string]string{
-		"plain":                       "plain",
-		" two\n\tlines \r\n":          "two lines",
-		"\x1b[31mred\x1b[0m":          "[31mred[0m",
-		"a\u202eb\u2066c\u200bd":      "abcd",
-		"nul\x00bell\x07del\x7f":      "nulbelldel",
-		"bad\xff\xfeutf8":             "badutf8",
-		"Grüße 世界":                    "Grüße 世界",
-		strings.Repeat("x", 300):      strings.Repeat("x", 199) + "…",
-		strings.Repeat("ab ", 100)[:]: "",
+		"plain":                          "plain",
+		" two\n\tlines \r\n":             "two lines",
+		"\x1b[31mred\x1b[0m":             "[31mred[0m",
+		"a\u202eb\u2066c\u200bd":         "abcd",
+		"nul\x00bell\x07del\x7f":         "nulbelldel",
+		"bad\xff\xfeutf8":                "badutf8",
+		"Grüße 世界":                       "Grüße 世界",
+		strings.Repeat("x", 300):         strings.Repeat("x", 199) + "…",
+		strings.Repeat("ab ", 100):       strings.Repeat("ab ", 66) + "a…",
+		strings.Repeat("abcd ", 100):     strings.Repeat("abcd ", 39) + "abcd…", // no room for the blank and what follows
+		strings.Repeat("x", 198) + " yz": strings.Repeat("x", 198) + "…",
 	}
 	for in, want := range tests {
 		got := CleanText(in)
-		if want != "" && got != want {
-			t.Errorf("%.40q: got %.60q", in, got)
+		if got != want {
+			t.Errorf("%.40q: got %q, want %q", in, got, want)
 		}
 		if n := len([]rune(got)); n > maxServerText {
 			t.Errorf("%.40q: %d characters", in, n)
