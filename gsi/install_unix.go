@@ -28,6 +28,22 @@ func ownDir(info fs.FileInfo) error {
 	return nil
 }
 
+// openToAll says whether anybody could put a file into a directory.
+func openToAll(info fs.FileInfo) bool { return info.Mode().Perm()&0o002 != 0 }
+
+// foreign says whose a directory is that is neither root's nor ours.
+func foreign(path string) (uid uint32, is bool) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, false
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || st.Uid == 0 || int(st.Uid) == os.Geteuid() {
+		return 0, false
+	}
+	return st.Uid, true
+}
+
 // lockDir lets one installation after the other compare and write. It is a
 // courtesy: another user who may read the directory can hold the lock as well,
 // and some file systems have none; after a while it goes on without.

@@ -66,8 +66,10 @@ type anchor struct {
 	file string // base name
 }
 
-// OpenTrustDir opens a trust directory. Errors are *TrustError of
-// TrustNoDirectory.
+// OpenTrustDir opens a trust directory. One that everybody may write to is
+// refused: who can add a CA can stand in for every server. Whose it is does not
+// matter, because the directories of sites belong to many a user. Errors are
+// *TrustError of TrustNoDirectory.
 func OpenTrustDir(path string) (*TrustDir, error) {
 	noDir := func(detail string) error {
 		return &TrustError{Reason: TrustNoDirectory, File: path, Detail: detail}
@@ -80,6 +82,9 @@ func OpenTrustDir(path string) (*TrustDir, error) {
 		return nil, noDir("the directory of trusted CAs cannot be opened: " + files.Cause(err))
 	}
 	defer dir.Close()
+	if info, err := dir.Stat(); err == nil && openToAll(info) {
+		return nil, noDir("anybody may put a CA into the directory of trusted CAs (mode " + fmt.Sprintf("%04o", info.Mode().Perm()) + "): look what is in it, then run chmod o-w")
+	}
 	names, err := dir.Readdirnames(maxTrustEntries + 1)
 	if err != nil && err != io.EOF {
 		return nil, noDir("the directory of trusted CAs cannot be read: " + files.Cause(err))
@@ -209,8 +214,9 @@ func (t *TrustDir) load(name string) ([]*x509.Certificate, error) {
 // FindTrustDir returns the trust directory to use: the configured one, the
 // environment's X509_CERT_DIR, ~/.globus/certificates, the system's
 // /etc/grid-security/certificates, $GLOBUS_LOCATION/share/certificates. The
-// first two are final when set; the others count where they exist. Errors are
-// *TrustError of TrustNoDirectory.
+// first two are final when set; the others count where they exist. One in HOME
+// that is neither ours nor root's is refused: su can leave us the HOME of
+// somebody else. Errors are *TrustError of TrustNoDirectory.
 func FindTrustDir(configured string, getenv func(string) string) (string, error) {
 	return findTrustDir(configured, getenv, "/etc/grid-security/certificates")
 }
@@ -232,7 +238,12 @@ func findTrustDir(configured string, getenv func(string) string, system string) 
 	}
 	tried := []string{system}
 	if home := getenv("HOME"); filepath.IsAbs(home) {
-		tried = append([]string{filepath.Join(home, ".globus", "certificates")}, tried...)
+		own := filepath.Join(home, ".globus", "certificates")
+		if uid, is := foreign(own); is {
+			return "", &TrustError{Reason: TrustNoDirectory, File: own, Detail: fmt.Sprintf(
+				"the directory of trusted CAs in HOME belongs to uid %d, who is neither root nor us (%d): set HOME, X509_CERT_DIR or ca_dir", uid, os.Geteuid())}
+		}
+		tried = append([]string{own}, tried...)
 	}
 	if globus := getenv("GLOBUS_LOCATION"); filepath.IsAbs(globus) {
 		tried = append(tried, filepath.Join(globus, "share", "certificates"))
