@@ -33,17 +33,18 @@ type Backend interface {
 	Obtain(ctx context.Context, spec *Spec) (*Result, error)
 }
 
-// KeyKind is the type of a profile key's value in config.toml.
+// KeyKind is the type of a profile key's value in config.toml, as an error says
+// what it must be.
 type KeyKind string
 
 // The kinds of values that profile keys have.
 const (
-	KindString   KeyKind = "string"
-	KindStrings  KeyKind = "list of strings" // a single string is a list of one
+	KindString   KeyKind = "a string"
+	KindStrings  KeyKind = "a list of strings" // a single string is a list of one
 	KindBool     KeyKind = "true or false"
-	KindDuration KeyKind = "duration" // "12h", "90m"
-	KindInts     KeyKind = "list of integers"
-	KindPath     KeyKind = "absolute path or one that begins with ~/" // the value is always absolute
+	KindDuration KeyKind = `a duration like "12h" or "90m"`
+	KindInts     KeyKind = "a list of integers"
+	KindPath     KeyKind = "an absolute path or one that begins with ~/" // the value is always absolute
 )
 
 // Key is one key that may stand in a profile.

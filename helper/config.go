@@ -117,8 +117,12 @@ func (p ConfigPaths) files(c *Config) []string {
 func configReadError(file string, err error) *Error {
 	var unsafe *safefile.UnsafeError
 	if errors.As(err, &unsafe) {
-		return Errorf(CodePolicyRefused, "the configuration file %s is not used: %w", file, err).
-			WithHint("it must belong to you or root, and nobody else may write to it: chmod go-w %s", file)
+		e := Errorf(CodePolicyRefused, "the configuration file %s is not used: %s", file, unsafe.Reason).
+			WithHint("it must be a regular file that belongs to you or root and that nobody else may write to")
+		if fi, err := os.Stat(file); err == nil && fi.Mode().IsRegular() && fi.Mode().Perm()&0o022 != 0 { // no advice for /tmp or /dev/null
+			e.WithHint("it must belong to you or root, and nobody else may write to it: chmod go-w %s", file)
+		}
+		return e
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return Errorf(CodeNotConfigured, "the configuration file %s named by X509_CREDENTIAL_HELPER_CONFIG does not exist", file)

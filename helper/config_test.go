@@ -1,6 +1,7 @@
 package helper
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -104,8 +105,8 @@ func TestConfigRefused(t *testing.T) {
 		{"key of another backend", "[profile.bad]\nbackend = \"test\"\nportal = \"x\"", []string{`"profile.bad.portal"`}, false},
 		{"no backend", "[profile.bad]\nlifetime = \"1h\"", []string{"backend"}, false},
 		{"unknown backend", "[profile.bad]\nbackend = \"myproxi\"", []string{`"myproxi"`}, false},
-		{"wrong type", "[profile.bad]\nbackend = \"test\"\nlimited = \"yes\"", []string{"profile.bad.limited", "true or false"}, false},
-		{"duration", "[profile.bad]\nbackend = \"test\"\nlifetime = 12", []string{"profile.bad.lifetime", "duration"}, false},
+		{"wrong type", "[profile.bad]\nbackend = \"test\"\nlimited = \"yes\"", []string{"profile.bad.limited must be true or false"}, false},
+		{"duration", "[profile.bad]\nbackend = \"test\"\nlifetime = 12", []string{`profile.bad.lifetime must be a duration like "12h"`}, false},
 		{"negative duration", "[profile.bad]\nbackend = \"test\"\nlifetime = \"-1h\"", []string{"profile.bad.lifetime"}, false},
 		{"endless duration", "[profile.bad]\nbackend = \"test\"\nlifetime = \"9000h\"", []string{"profile.bad.lifetime", "year"}, false},
 		{"key type", "[profile.bad]\nbackend = \"test\"\nkey = \"rsa1024\"", []string{"profile.bad.key"}, false},
@@ -180,6 +181,24 @@ func TestConfigFileModes(t *testing.T) {
 		c = LoadConfig(ConfigPaths{User: user}, map[string]Backend{"test": &issuer{}}, "")
 		if _, err := c.Profile("x"); err != nil {
 			t.Errorf("mode 644: got %v", err)
+		}
+	}
+}
+
+// TestConfigNoFile: what is no file is no reason to change its mode. Root, who
+// does what the sentence says, would shut everybody out of /tmp.
+func TestConfigNoFile(t *testing.T) {
+	open := filepath.Join(t.TempDir(), "tmp")
+	if err := errors.Join(os.Mkdir(open, 0o700), os.Chmod(open, 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	for _, user := range []string{open, os.DevNull} {
+		e := LoadConfig(ConfigPaths{User: user, Required: true}, nil, "").Err()
+		if e == nil || !strings.Contains(e.Message, user) {
+			t.Fatalf("%s: got %v", user, e)
+		}
+		if text := e.Message + e.Hint; strings.Contains(text, "chmod") || strings.Contains(text, "remove") {
+			t.Errorf("%s: advises %q", user, text)
 		}
 	}
 }

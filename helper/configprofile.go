@@ -83,11 +83,11 @@ func (p *Profile) fill(table map[string]value, backends map[string]Backend, home
 		}
 		parsed, ok := parseValue(keys[i].Kind, v.v)
 		if !ok {
-			return p.wrong(name, v.file, "must be a "+string(keys[i].Kind))
+			return p.wrong(name, v.file, "must be "+string(keys[i].Kind))
 		}
 		if keys[i].Kind == KindPath {
 			if parsed, ok = absolutePath(parsed.(string), home); !ok {
-				return p.wrong(name, v.file, "must be an "+string(KindPath))
+				return p.wrong(name, v.file, "must be "+string(KindPath))
 			}
 		}
 		if slices.Contains(own, keys[i]) {

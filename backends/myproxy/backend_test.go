@@ -323,13 +323,12 @@ func TestUnansweredServersAreNamed(t *testing.T) {
 
 // The keys that a profile may have are those that settings reads.
 func TestKeys(t *testing.T) {
-	var names []string
-	for _, k := range New(Options{}).Keys() {
-		names = append(names, k.Name+" "+string(k.Kind))
-	}
-	if want := []string{"server list of strings", "username string", "credential_name string", "server_dn string",
-		"auth string", "seed " + string(helper.KindPath), "tls_identity string", "tls_cert " + string(helper.KindPath), "tls_key " + string(helper.KindPath),
-		"trust_roots string", "max_lifetime duration"}; !slices.Equal(names, want) {
-		t.Errorf("got %q", names)
+	keys := New(Options{}).Keys()
+	if want := []helper.Key{{Name: "server", Kind: helper.KindStrings}, {Name: "username", Kind: helper.KindString},
+		{Name: "credential_name", Kind: helper.KindString}, {Name: "server_dn", Kind: helper.KindString},
+		{Name: "auth", Kind: helper.KindString}, {Name: "seed", Kind: helper.KindPath}, {Name: "tls_identity", Kind: helper.KindString},
+		{Name: "tls_cert", Kind: helper.KindPath}, {Name: "tls_key", Kind: helper.KindPath},
+		{Name: "trust_roots", Kind: helper.KindString}, {Name: "max_lifetime", Kind: helper.KindDuration}}; !slices.Equal(keys, want) {
+		t.Errorf("got %q", keys)
 	}
 }
