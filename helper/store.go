@@ -36,7 +36,8 @@ func (h *Helper) store(ctx context.Context, p *Profile, target *Target, r *Store
 		return err
 	}
 	if h.Config.Store.Passphrases == cache.None {
-		return Errorf(CodePolicyRefused, "the configuration says that no pass phrase is kept (store.passphrases = \"none\")")
+		return Errorf(CodePolicyRefused, "the configuration says that no %s is kept (store.passphrases = \"none\")", secretWord(r.Kind)).
+			WithHint("set passphrases = \"keyring\" in the table [store], or run: x509-credential-helper login %s", p.Name)
 	}
 	lock, err := h.Cache.LockSecret(ctx, target.Secrets[i].Account)
 	if err != nil {
