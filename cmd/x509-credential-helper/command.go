@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -189,6 +190,9 @@ func (p *process) report(ctx context.Context, command string, err error) int {
 		return start.Status
 	}
 	e := helper.AsError(err)
+	if lost := (*fs.PathError)(nil); e.Code == helper.CodeInternal && errors.As(err, &lost) && lost.Path == p.stdout.Name() {
+		e = helper.Errorf(helper.CodeInternal, "standard output cannot be written: %w", lost.Err)
+	}
 	if e.Code == helper.CodeCancelled && ctx.Err() != nil {
 		e = helper.Errorf(helper.CodeCancelled, "cancelled") // who sent the signal knows where
 	}
@@ -204,12 +208,17 @@ func (p *process) complain(text, hint string) {
 	if hint != "" {
 		hint = "\n  " + hint
 	}
-	_, _ = fmt.Fprintf(p.stderr, "%s: %s%s\n", name, text, hint)
+	p.note("%s: %s%s", name, text, hint)
 }
 
-// note tells people something that is no failure.
+// note tells people something. Names of files come from other people, too, and
+// a terminal would obey what is in them.
 func (p *process) note(format string, args ...any) {
-	_, _ = fmt.Fprintf(p.stderr, format+"\n", args...)
+	lines := strings.Split(fmt.Sprintf(format, args...), "\n")
+	for i, line := range lines {
+		lines[i] = clean(line)
+	}
+	_, _ = fmt.Fprintln(p.stderr, strings.Join(lines, "\n"))
 }
 
 func (p *process) notes(warnings []helper.Warning) {

@@ -140,6 +140,9 @@ func (p *process) stdinLine(ctx context.Context, r *bufio.Reader) (secret.Secret
 	})
 	select {
 	case err := <-done:
+		if errors.Is(err, bufio.ErrBufferFull) {
+			return nil, helper.Errorf(helper.CodeInvalidRequest, "the first line of standard input is no pass phrase: it is longer than %d bytes", longestLine)
+		}
 		if err != nil && !errors.Is(err, io.EOF) {
 			return nil, helper.Errorf(helper.CodeInvalidRequest, "the pass phrase cannot be read from standard input: %w", err)
 		}
