@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -63,11 +64,25 @@ func readPair(certFile, keyFile string) (cert, key []byte, err error) {
 		path string
 		data *[]byte
 	}{{certFile, &cert}, {keyFile, &key}} {
-		if *f.data, err = os.ReadFile(f.path); err != nil {
+		if *f.data, err = readStored(f.path); err != nil {
 			return nil, nil, helper.Errorf(helper.CodeInvalidRequest, "what is to be stored cannot be read: %w", err)
 		}
 	}
 	return cert, key, nil
+}
+
+// readStored reads a file, which may be a pipe, up to what any server takes.
+func readStored(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, gsi.MaxCredentialBytes+1))
+	if err == nil && len(data) > gsi.MaxCredentialBytes {
+		return nil, fmt.Errorf("%s is larger than %d bytes", path, gsi.MaxCredentialBytes)
+	}
+	return data, err
 }
 
 func (m *mpCall) storePassphrase(ctx context.Context, keyFile string) (secret.Secret, error) {
