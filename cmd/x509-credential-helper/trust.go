@@ -87,7 +87,7 @@ func (p *process) trust(c *cli.Context, check bool) error {
 	case c.Bool("json"):
 		err = writeJSON(p.stdout, trustJSON(dir, anchors, now, check))
 	case check:
-		_, err = io.WriteString(p.stdout, page.anchorProblems(dir, anchors)+t.advice)
+		_, err = io.WriteString(p.stdout, page.anchorProblems(t)+t.advice)
 	default:
 		_, err = io.WriteString(p.stdout, page.anchors(anchors, now))
 	}

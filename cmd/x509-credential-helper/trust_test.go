@@ -59,7 +59,7 @@ func TestTrustPages(t *testing.T) {
 	} {
 		list, check := p, p
 		golden(t, filepath.Join("trust", "list."+suffix+".golden"), list.anchors(anchors, showTime))
-		golden(t, filepath.Join("trust", "check."+suffix+".golden"), check.anchorProblems("/etc/grid-security/certificates", anchors))
+		golden(t, filepath.Join("trust", "check."+suffix+".golden"), check.anchorProblems(&trusted{dir: "/etc/grid-security/certificates", anchors: anchors}))
 	}
 }
 
@@ -79,7 +79,7 @@ func TestTrustCheckIGTF(t *testing.T) {
 		t.Fatal(err)
 	}
 	var p page
-	text := p.anchorProblems(dir, anchors)
+	text := p.anchorProblems(&trusted{dir: dir, anchors: anchors})
 	for _, want := range []string{
 		"error  RCauth-Pilot-ICA-G1, hash 5f40742a\n",
 		"  the certificate expired at 2026-01-31T23:59:59Z; install the CA's new certificate or remove the CA (" + file + ")\n",

@@ -17,6 +17,7 @@ import (
 type trusted struct {
 	dir     string
 	anchors []gsi.Anchor
+	needed  bool   // they are those that should be there, and need not be
 	advice  string // for people, below what is wrong
 }
 
@@ -41,7 +42,7 @@ func (p *process) trustedBy(profile string, now time.Time) (*trusted, error) {
 		t.dir = cmp.Or(c.CADir, "/etc/grid-security/certificates")
 	}
 	if c.Backend == rcauth.Name {
-		t.anchors = rcauthAnchors(t.dir, t.anchors)
+		t.anchors, t.needed = rcauthAnchors(t.dir, t.anchors), true
 		t.advice = rcauthAdvice(t.anchors)
 	}
 	return t, nil

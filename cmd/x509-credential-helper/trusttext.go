@@ -158,9 +158,9 @@ func bestCRL(a gsi.Anchor) *gsi.CRLStatus {
 }
 
 // anchorProblems says what is wrong, one CA after the other.
-func (p *page) anchorProblems(dir string, anchors []gsi.Anchor) string {
+func (p *page) anchorProblems(t *trusted) string {
 	bad := 0
-	for _, a := range anchors {
+	for _, a := range t.anchors {
 		if a.Severity == gsi.SeverityOK {
 			continue
 		}
@@ -179,12 +179,15 @@ func (p *page) anchorProblems(dir string, anchors []gsi.Anchor) string {
 			}
 		}
 	}
-	total := fmt.Sprintf("%d trusted CAs in %s", len(anchors), clean(dir))
+	what := "trusted CAs in " + clean(t.dir)
+	if t.needed {
+		what = "CAs that are needed in " + clean(t.dir)
+	}
 	if bad == 0 {
-		return "nothing is wrong with the " + total + "\n"
+		return fmt.Sprintf("nothing is wrong with the %s (%d)\n", what, len(t.anchors))
 	}
 	p.b.WriteByte('\n')
-	p.lines("", fmt.Sprintf("something is wrong with %d of the %s", bad, total))
+	p.lines("", fmt.Sprintf("something is wrong with %d of the %d %s", bad, len(t.anchors), what))
 	return p.b.String()
 }
 
