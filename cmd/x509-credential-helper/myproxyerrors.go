@@ -152,9 +152,9 @@ func (m *mpCall) serverError(err *myproxy.ServerError) *helper.Error {
 		e := helper.Errorf(helper.CodeAuthenticationFailed, "%w", err)
 		switch {
 		case m.c.IsSet("authorization"):
-			return e.WithHint("only what was stored for it can be renewed, with myproxy put -A, or -R by those that it names")
+			return e.WithHint("only what was stored for it can be renewed, with myproxy put -A, or -R by those that it names, and only as the server's authorized_renewers allows")
 		case m.c.Bool("no-passphrase"):
-			return e.WithHint("only what was stored for it can be had without a pass phrase, with myproxy put -Z, by the client certificates that it names")
+			return e.WithHint("only what was stored for it can be had without a pass phrase, with myproxy put -Z, by the client certificates that it names, and only as the server's trusted_retrievers allows")
 		}
 		return e.WithHint("check user name and pass phrase")
 	case myproxy.KindNotFound:
