@@ -107,6 +107,10 @@ func (p *process) findStatus(ctx context.Context, o statusOptions) (*helper.Stat
 		}
 	}
 	if profile == "" {
+		isDefault := func(s helper.ProfileStatus) bool { return s.Default }
+		if d := h.Config.DefaultProfile; d != "" && len(answer.Profiles) > 0 && !slices.ContainsFunc(answer.Profiles, isDefault) {
+			p.note("note: default_profile is %q, and there is no profile of that name", helper.CleanText(d))
+		}
 		return answer, nil
 	}
 	answer.Profiles = slices.DeleteFunc(answer.Profiles, func(s helper.ProfileStatus) bool { return s.Profile != profile })
