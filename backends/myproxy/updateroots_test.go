@@ -83,7 +83,7 @@ func testUpdateRoots(t *testing.T, addr, from string, fresh *x509.Certificate) {
 		{"never", "never", nil, false, ""},
 		{"not asked for", "", nil, false, ""},
 		{"update", "update", nil, true, warning},
-		{"a directory that others can write to", "update", func(dir string) { must(t, os.Chmod(dir, 0o777)) }, false, "trust_roots_not_updated"},
+		{"a directory that the group can write to", "update", func(dir string) { must(t, os.Chmod(dir, 0o775)) }, false, "trust_roots_not_updated"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			dir, policies := ownTrust(t, from, fresh)
