@@ -72,10 +72,10 @@ var helpers = map[string]func() int{
 		fmt.Print(`{"version":1,"entries":[]}` + "\n")
 		return 0
 	},
-	// leaves ends and leaves a process behind that holds its output open until
-	// there is a file.
+	// leaves ends and leaves a process behind that holds its output open as long
+	// as there is a file.
 	"leaves": func() int {
-		child := exec.Command("sh", "-c", `until [ -e "$1" ]; do sleep 0.1; done`, "sh", os.Args[1])
+		child := exec.Command("sh", "-c", `while [ -e "$1" ]; do sleep 0.1; done`, "sh", os.Args[1])
 		child.Stdout, child.Stderr = os.Stdout, os.Stderr
 		if err := child.Start(); err != nil {
 			return 1
@@ -168,9 +168,12 @@ func TestProcessLeaves(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("there is no sh")
 	}
-	c, file := as(t, "leaves"), filepath.Join(t.TempDir(), "end")
+	c, file := as(t, "leaves"), filepath.Join(t.TempDir(), "stay")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	c.Command = append(c.Command, file)
-	end := func() { _ = os.WriteFile(file, nil, 0o600) }
+	end := func() { _ = os.Remove(file) } // as the end of the test does
 	defer end()
 	late := time.AfterFunc(patience, end)
 	if _, err := c.List(t.Context()); err != nil {
