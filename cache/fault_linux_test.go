@@ -322,6 +322,9 @@ func FuzzUnsummed(f *testing.F) {
 // written any more. The keyring takes the next one all the same, and the older
 // one does not come back.
 func TestRescueFullDisk(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can mount")
+	}
 	w := newWorld(t, Auto, Keyring)
 	must(t, os.Mkdir(w.cache, 0o700))
 	if err := unix.Mount("none", w.cache, "tmpfs", 0, "mode=0700,nr_inodes=20"); err != nil {

@@ -15,7 +15,7 @@
 //
 // A machine without the packages skips the test with one line that names them,
 // unless X509CH_LAB=require, with which it fails: continuous integration must
-// not go green by skipping.
+// not go green by skipping. What needs root skips for everybody else.
 //
 //	func TestLogon(t *testing.T) {
 //		mp := lab.StartMyProxy(t, lab.MyProxyOptions{TLSMax: tls.VersionTLS12})

@@ -88,16 +88,16 @@ func TestRuntimeDirFallback(t *testing.T) {
 func TestSharedMemoryDirTaken(t *testing.T) {
 	shm := memoryDir(t)
 	ours := filepath.Join(shm, "x509-credential-helper-"+strconv.Itoa(os.Geteuid()))
-	tests := map[string]func(){
-		"link":          func() { must(t, os.Symlink(t.TempDir(), ours)) },
-		"file":          func() { must(t, os.WriteFile(ours, nil, 0o600)) },
-		"world":         func() { must(t, os.Mkdir(ours, 0o700)); must(t, os.Chmod(ours, 0o777)) },
-		"foreign owner": func() { must(t, os.Mkdir(ours, 0o700)); giveAway(t, ours) },
+	tests := map[string]func(t *testing.T){
+		"link":          func(t *testing.T) { must(t, os.Symlink(t.TempDir(), ours)) },
+		"file":          func(t *testing.T) { must(t, os.WriteFile(ours, nil, 0o600)) },
+		"world":         func(t *testing.T) { must(t, os.Mkdir(ours, 0o700)); must(t, os.Chmod(ours, 0o777)) },
+		"foreign owner": func(t *testing.T) { must(t, os.Mkdir(ours, 0o700)); giveAway(t, ours) },
 	}
 	for name, prepare := range tests {
 		t.Run(name, func(t *testing.T) {
-			prepare()
 			defer os.Remove(ours)
+			prepare(t)
 			if _, err := sharedMemoryDir(shm); !isUnsafe(err) || !strings.Contains(err.Error(), "set runtime_dir") {
 				t.Errorf("got %v", err)
 			}
