@@ -17,9 +17,13 @@ type Options struct {
 	// Credentials is where credentials go. Passphrases is where secrets go,
 	// and what else is worth as much: Keyring, or anything else for nowhere.
 	Credentials, Passphrases Store
-	// CacheDir is the directory of sealed entries, RuntimeDir that of locks
-	// and plain files. They are called when they are first needed.
-	CacheDir, RuntimeDir func() (string, error)
+	// CacheDir is the directory of sealed entries, RuntimeDir that of plain
+	// files, LockDir that of locks, RuntimeDir where it is nil. They are called
+	// when they are first needed.
+	CacheDir, RuntimeDir, LockDir func() (string, error)
+	// OtherRuntimeDirs are where processes with another environment may have
+	// left plain files, for EraseAll and ForgetElsewhere. It may be nil.
+	OtherRuntimeDirs func() []string
 	// Keys holds the data keys and the secrets.
 	Keys KeyStore
 	// Kernel holds the data key of the kernel store, and for KeyTTL a copy of
@@ -52,6 +56,9 @@ func New(o Options) *Cache {
 	}
 	if o.RuntimeDir == nil {
 		o.RuntimeDir = func() (string, error) { return safefile.RuntimeDir("", os.Getenv) }
+	}
+	if o.LockDir == nil {
+		o.LockDir = o.RuntimeDir
 	}
 	if o.CacheDir == nil {
 		o.CacheDir = func() (string, error) { return "", errors.New("no cache directory is configured") }

@@ -48,7 +48,8 @@ func (c *Cache) EraseAll(ctx context.Context) (credentials int, err error) {
 			err = errors.Join(err, d.clear(d.isOurs))
 		}
 	}
-	return credentials, err
+	n, failed := c.eraseElsewhere(ctx)
+	return credentials + n, errors.Join(err, failed)
 }
 
 // allShelves are those of every store: the configured one may have been

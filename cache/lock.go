@@ -14,11 +14,7 @@ import (
 const maxLockFile = 256 << 10
 
 func (c *Cache) lockDir() (*safefile.Dir, error) {
-	return c.runtimeSub("lock")
-}
-
-func (c *Cache) runtimeSub(name string) (*safefile.Dir, error) {
-	return subDir(c.o.RuntimeDir, name)
+	return subDir(c.o.LockDir, "lock")
 }
 
 func subDir(root func() (string, error), name string) (*safefile.Dir, error) {

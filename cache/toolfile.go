@@ -43,7 +43,7 @@ func (c *Cache) WriteToolFile(name string, pem []byte) (string, error) {
 	if !isToolFile(name) {
 		return "", fmt.Errorf("%q is no name of a proxy file", name)
 	}
-	dir, err := c.runtimeSub("proxy")
+	dir, err := c.toolFiles()
 	if err != nil {
 		return "", err
 	}
@@ -61,6 +61,8 @@ func (c *Cache) WriteToolFile(name string, pem []byte) (string, error) {
 	return filepath.Join(dir.Path(), name), nil
 }
 
+func (c *Cache) toolFiles() (*safefile.Dir, error) { return subDir(c.o.RuntimeDir, "proxy") }
+
 // ToolFile returns the path of the plain file of that name, whether it exists
 // or not.
 func (c *Cache) ToolFile(name string) (string, error) {
@@ -73,7 +75,7 @@ func (c *Cache) ToolFile(name string) (string, error) {
 
 // RemoveToolFile removes the plain file of that name. What is absent is no error.
 func (c *Cache) RemoveToolFile(name string) error {
-	dir, err := c.runtimeSub("proxy")
+	dir, err := c.toolFiles()
 	if err != nil {
 		return err
 	}
@@ -83,7 +85,7 @@ func (c *Cache) RemoveToolFile(name string) error {
 
 // RemoveToolFiles removes all plain files of a profile.
 func (c *Cache) RemoveToolFiles(profile string) error {
-	dir, err := c.runtimeSub("proxy")
+	dir, err := c.toolFiles()
 	if err != nil {
 		return err
 	}
@@ -101,7 +103,7 @@ func (c *Cache) RemoveToolFiles(profile string) error {
 // zero if there is none. They outlive the entries that they were made of, so they
 // know what has expired.
 func (c *Cache) ToolFilesEnd(profile string) (last time.Time) {
-	dir, err := c.runtimeSub("proxy")
+	dir, err := c.toolFiles()
 	if err != nil {
 		return last
 	}
@@ -125,7 +127,7 @@ func (c *Cache) ToolFilesEnd(profile string) (last time.Time) {
 
 // clearToolFiles removes all plain files of ours.
 func (c *Cache) clearToolFiles() error {
-	dir, err := c.runtimeSub("proxy")
+	dir, err := c.toolFiles()
 	if err != nil {
 		if isMissing(err) {
 			return nil

@@ -42,12 +42,12 @@ type turns struct {
 }
 
 // TakeTurns lets only a few processes of a user use a keyring at once. They
-// agree by locks below runtimeDir; without it there are no turns. A process
+// agree by locks below lockDir; without it there are no turns. A process
 // that is waiting while the keyring keeps one before it waiting for nothing
 // shares that one's ErrTimeout.
-func TakeTurns(keys KeyStore, runtimeDir func() (string, error)) KeyStore {
+func TakeTurns(keys KeyStore, lockDir func() (string, error)) KeyStore {
 	return &turns{KeyStore: keys, slots: turnSlots, patience: turnPatience,
-		dir: func() (*safefile.Dir, error) { return subDir(runtimeDir, "lock") }}
+		dir: func() (*safefile.Dir, error) { return subDir(lockDir, "lock") }}
 }
 
 // Get implements KeyStore.

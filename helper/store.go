@@ -121,7 +121,8 @@ func (h *Helper) eraseCredentials(ctx context.Context, p *Profile, r *EraseReque
 		err = errors.Join(err, failed)
 	}
 	if r.Fingerprint == "" { // also those whose entry is gone, or never was
-		err = errors.Join(err, h.Cache.RemoveToolFiles(p.Name))
+		others, failed := h.Cache.ForgetElsewhere(ctx, p.Name)
+		n, err = n+others, errors.Join(err, h.Cache.RemoveToolFiles(p.Name), failed)
 	}
 	return n, h.storage(cmp.Or(hidden, err))
 }

@@ -51,17 +51,25 @@ func (p *process) newHelper(verb string) *helper.Helper {
 
 func (p *process) newCache(config *helper.Config, home string) *cache.Cache {
 	store := config.Store
-	locks := sync.OnceValues(func() (string, error) { return runtimeDir(store, p.getenv, home) })
+	files := sync.OnceValues(func() (string, error) { return runtimeDir(store, p.getenv, home) })
+	locks := files
+	var others func() []string
+	if store.Credentials != cache.File {
+		others = func() []string { return safefile.OtherRuntimeDirs(store.RuntimeDir, p.getenv) }
+		locks = sync.OnceValues(func() (string, error) { return safefile.LockDir(store.RuntimeDir, p.getenv) })
+	}
 	keyring := cache.NewKeyring(cache.KeyringOptions{UID: os.Getuid(), Deadline: p.keyringDeadline})
 	return cache.New(cache.Options{
-		Credentials: store.Credentials,
-		Passphrases: store.Passphrases,
-		CacheDir:    func() (string, error) { return cacheDir(p.getenv, home) },
-		RuntimeDir:  locks,
-		Keys:        cache.TakeTurns(keyring, locks),
-		Kernel:      cache.NewKernelKeyring(cache.KernelOptions{Service: p.kernelService}),
-		KeyTTL:      store.KeyTTL,
-		Clock:       time.Now,
+		Credentials:      store.Credentials,
+		Passphrases:      store.Passphrases,
+		CacheDir:         func() (string, error) { return cacheDir(p.getenv, home) },
+		RuntimeDir:       files,
+		LockDir:          locks,
+		OtherRuntimeDirs: others,
+		Keys:             cache.TakeTurns(keyring, locks),
+		Kernel:           cache.NewKernelKeyring(cache.KernelOptions{Service: p.kernelService}),
+		KeyTTL:           store.KeyTTL,
+		Clock:            time.Now,
 	})
 }
 

@@ -228,7 +228,7 @@ func TestNoRuntimeDir(t *testing.T) {
 		"the directory is a link":  "mount -t tmpfs none /dev/shm && ln -s " + w.dir + " " + shm,
 		"the directory is shared":  "mount -t tmpfs none /dev/shm && mkdir " + shm + " && chmod 1777 " + shm,
 	} {
-		cmd := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c", mount+` || exit 99; exec "$@"`, "sh",
+		cmd := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c", "mount -t tmpfs none /run && "+mount+` || exit 99; exec "$@"`, "sh",
 			w.program, "login", "--passphrase-stdin")
 		cmd.Env, cmd.Dir, cmd.Stdin = w.env, w.dir, strings.NewReader(passphrase+"\n")
 		r := w.finish(cmd)

@@ -83,6 +83,42 @@ func TestRuntimeDirFallback(t *testing.T) {
 	}
 }
 
+// TestLockDir: the locks of a process without XDG_RUNTIME_DIR are where those of
+// the user's session are, as long as that can be used; its files are not.
+func TestLockDir(t *testing.T) {
+	runUser := memoryDir(t)
+	session := filepath.Join(runUser, strconv.Itoa(os.Geteuid()))
+	shared := filepath.Join("/dev/shm", "x509-credential-helper-"+strconv.Itoa(os.Geteuid()))
+	if _, err := os.Lstat(shared); err != nil {
+		t.Cleanup(func() { os.Remove(shared) })
+	}
+	want := func(what, dir string, variable ...string) {
+		t.Helper()
+		if got, err := lockDir(runUser, env(variable...)); err != nil || got != dir {
+			t.Errorf("%s: got %s, %v", what, got, err)
+		}
+	}
+	want("no session", shared)
+	must(t, os.Mkdir(session, 0o700))
+	ours := filepath.Join(session, "x509-credential-helper")
+	want("cron", ours)
+	want("the session", ours, "XDG_RUNTIME_DIR", session)
+	want("su", ours, "XDG_RUNTIME_DIR", "/nonexistent")
+	other := memoryDir(t)
+	want("another one by the variable", filepath.Join(other, "x509-credential-helper"), "XDG_RUNTIME_DIR", other)
+	if got, err := LockDir(other, env()); err != nil || got != other {
+		t.Errorf("configured: got %s, %v", got, err)
+	}
+	if got, err := RuntimeDir("", env()); err != nil || got != shared {
+		t.Errorf("files: got %s, %v", got, err)
+	}
+	must(t, os.Remove(ours))
+	must(t, os.WriteFile(ours, nil, 0o600))
+	want("not to be used", shared)
+	must(t, os.Chmod(session, 0o755))
+	want("open to others", shared)
+}
+
 // TestSharedMemoryDirTaken: anybody can be the first to make our name in
 // /dev/shm. That is refused, and the text names the way out.
 func TestSharedMemoryDirTaken(t *testing.T) {

@@ -13,6 +13,10 @@ import (
 // OnTmpfs is true where we cannot know.
 func OnTmpfs(string) bool { return true }
 
+func platformLockDir(getenv func(string) string) (string, error) { return platformRuntimeDir(getenv) }
+
+func platformRuntimeDirs() []string { return nil }
+
 // platformRuntimeDir: macOS gives every user a temporary directory of their
 // own, Windows a profile that nobody else can read.
 func platformRuntimeDir(getenv func(string) string) (string, error) {
