@@ -105,7 +105,7 @@ func (k *kernelKeyring) SetFor(ctx context.Context, account string, secret []byt
 		return err
 	}
 	seconds := max(1, int(min(ttl, kernelTTL)/time.Second))
-	if err := k.place(account, secret, seconds); err != nil {
+	if err := k.placePatiently(ctx, account, secret, seconds); err != nil {
 		return k.classify(account, err)
 	}
 	back, err := k.Get(ctx, account)
@@ -117,6 +117,30 @@ func (k *kernelKeyring) SetFor(ctx context.Context, account string, secret []byt
 		return kernelUnavailable("the kernel's keyring did not keep what it was given", errNotKept)
 	}
 	return nil
+}
+
+// A key that was replaced counts towards the user's quota, of 200 keys, until
+// the kernel has collected it. Measured: 197 replacements in 28 ms use it up,
+// and a moment later 4 keys are left.
+const (
+	quotaTries = 10
+	quotaPause = 10 * time.Millisecond
+)
+
+// placePatiently gives the kernel time to collect what was replaced. A quota
+// that other keys use up is an error after that time.
+func (k *kernelKeyring) placePatiently(ctx context.Context, account string, secret []byte, seconds int) error {
+	for tries := 1; ; tries++ {
+		err := k.place(account, secret, seconds)
+		if tries == quotaTries || !errors.Is(err, unix.EDQUOT) {
+			return err
+		}
+		select {
+		case <-time.After(quotaPause):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // place makes the key in the keyring of this thread, finishes it there, and

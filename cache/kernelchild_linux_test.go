@@ -107,10 +107,15 @@ func refuse(calls ...uint32) func(errno int) error {
 	}
 }
 
-// useUp uses up the user's quota: first the bytes, then the rest.
+// useUp uses up the user's quota: first the bytes, then the rest, and then again
+// what was only waiting to be collected.
 func useUp() error {
-	for _, size := range []int{4000, 400, 1} {
-		for n := 0; ; n++ {
+	n := 0
+	for i, size := range []int{4000, 400, 1, 4000, 400, 1} {
+		if i == 3 {
+			time.Sleep(10 * quotaTries * quotaPause)
+		}
+		for ; ; n++ {
 			_, err := unix.AddKey(userType, fmt.Sprintf("fill-%d-%d", size, n), make([]byte, size), unix.KEY_SPEC_USER_KEYRING)
 			if err == unix.EDQUOT {
 				break
@@ -207,6 +212,17 @@ func TestKernelQuota(t *testing.T) {
 			t.Errorf("%q is not in %q", want, got[2])
 		}
 	}
+}
+
+// TestKernelReplaced: of a user's 200 keys those that were replaced count until
+// the kernel has collected them. With room for one that is no quota used up.
+func TestKernelReplaced(t *testing.T) {
+	k := newKernel(t)
+	const n = 20
+	got := k.as(t, anyUID(t), "set=a set=b fill delete=b "+strings.Repeat("set=a ", n)+"clear", nil)
+	want := slices.Concat([]string{"set|||<nil>", "set|||<nil>", "fill|||<nil>", "delete|||<nil>"},
+		slices.Repeat([]string{"set|||<nil>"}, n), []string{"clear|||<nil>"})
+	wantLines(t, got, want...)
 }
 
 // TestKernelNamespace: a rootless container has a keyring of its own. That is
