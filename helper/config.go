@@ -127,7 +127,11 @@ func configReadError(file string, err error) *Error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return Errorf(CodeNotConfigured, "the configuration file %s named by X509_CREDENTIAL_HELPER_CONFIG does not exist", file)
 	}
-	return Errorf(CodeNotConfigured, "the configuration file %s cannot be read: %w", file, err)
+	if path := (*fs.PathError)(nil); errors.As(err, &path) {
+		err = path.Err // the name is said already
+	}
+	return Errorf(CodeNotConfigured, "the configuration file %s cannot be read: %w", file, err).
+		WithHint("see to it that you may read it, or remove it")
 }
 
 // value is a setting and the file it came from.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/x509-credential-helper/x509-credential-helper/cache"
 	"github.com/x509-credential-helper/x509-credential-helper/gsi"
+	"github.com/x509-credential-helper/x509-credential-helper/internal/safefile"
 )
 
 // writeFiles makes files below a new folder. A name that ends in "!MODE" gets
@@ -369,5 +370,16 @@ renew_after = "half"`})
 	}
 	if _, err := c.Profile("c"); err == nil || !strings.Contains(err.Error(), "profile.c.renew_after must be two shares") {
 		t.Errorf("c: %v", err)
+	}
+}
+
+// TestConfigUnreadable: what anybody but root meets where a file is closed to
+// them is one sentence with the way out.
+func TestConfigUnreadable(t *testing.T) {
+	path := filepath.Join(writeFiles(t, map[string]string{"a": ""}), "a", "config.toml") // closed to root, too
+	_, err := safefile.ReadTrusted(path, 1)
+	e := configReadError(path, err)
+	if e.Code != CodeNotConfigured || strings.Count(e.Message, path) != 1 || !strings.HasSuffix(e.Message, "not a directory") || e.Hint == "" {
+		t.Errorf("%+v", e)
 	}
 }
