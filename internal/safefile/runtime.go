@@ -45,8 +45,14 @@ func LockDir(configured string, getenv func(string) string) (string, error) {
 // sets XDG_RUNTIME_DIR to an unusual one, is in a world of its own.
 func OtherRuntimeDirs(configured string, getenv func(string) string) []string {
 	own, err := RuntimeDir(configured, getenv)
-	usual := platformRuntimeDirs()
-	if err != nil || !slices.Contains(usual, own) {
+	if err != nil {
+		return nil
+	}
+	return otherDirs(own, platformRuntimeDirs())
+}
+
+func otherDirs(own string, usual []string) []string {
+	if !slices.Contains(usual, own) {
 		return nil
 	}
 	return slices.DeleteFunc(usual, func(path string) bool {

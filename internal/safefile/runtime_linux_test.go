@@ -3,6 +3,7 @@ package safefile
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -117,6 +118,25 @@ func TestLockDir(t *testing.T) {
 	want("not to be used", shared)
 	must(t, os.Chmod(session, 0o755))
 	want("open to others", shared)
+}
+
+// TestOtherRuntimeDirs: what is removed from there was ours alone, and a test or
+// a service with a directory of its own removes nothing of the user's.
+func TestOtherRuntimeDirs(t *testing.T) {
+	own, private, open := memoryDir(t), memoryDir(t), memoryDir(t)
+	must(t, os.Chmod(open, 0o755))
+	link := filepath.Join(private, "link")
+	must(t, os.Symlink(private, link))
+	usual := []string{private, own, open, link, private + "/missing"}
+	if got := otherDirs(own, slices.Clone(usual)); !slices.Equal(got, []string{private}) {
+		t.Errorf("got %v", got)
+	}
+	if got := otherDirs("/unusual", usual); len(got) != 0 {
+		t.Errorf("a directory of one's own: %v", got)
+	}
+	if got := OtherRuntimeDirs(own, env()); len(got) != 0 {
+		t.Errorf("configured: %v", got)
+	}
 }
 
 // TestSharedMemoryDirTaken: anybody can be the first to make our name in
