@@ -56,7 +56,8 @@ func (p *process) newCache(config *helper.Config, home string) *cache.Cache {
 	var others func() []string
 	if store.Credentials != cache.File {
 		others = func() []string { return safefile.OtherRuntimeDirs(store.RuntimeDir, p.getenv) }
-		locks = sync.OnceValues(func() (string, error) { return safefile.LockDir(store.RuntimeDir, p.getenv) })
+		// Asked each time: keep-fresh may outlive the session that has the directory.
+		locks = func() (string, error) { return safefile.LockDir(store.RuntimeDir, p.getenv) }
 	}
 	keyring := cache.NewKeyring(cache.KeyringOptions{UID: os.Getuid(), Deadline: p.keyringDeadline})
 	return cache.New(cache.Options{

@@ -118,6 +118,8 @@ func TestLockDir(t *testing.T) {
 	want("not to be used", shared)
 	must(t, os.Chmod(session, 0o755))
 	want("open to others", shared)
+	must(t, os.RemoveAll(session))
+	want("the session has ended", shared, "XDG_RUNTIME_DIR", session)
 }
 
 // TestOtherRuntimeDirs: what is removed from there was ours alone, and a test or
