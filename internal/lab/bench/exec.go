@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -29,7 +32,9 @@ const benchURL = "davs://se.bench.example.org/f"
 const overheadLimit = 10 * time.Millisecond
 
 // addExec: a cache of their own keeps them from being served what "get" has just
-// fetched, so that none has a file to write anew.
+// fetched, so that none has a file to write anew. The store file has a runtime
+// directory of its own, too: in that of the others a newer proxy removes the one
+// that lies there, plain, since it is kept in a better place.
 func (w *world) addExec(binary string) error {
 	binary, err := filepath.Abs(binary)
 	if err != nil {
@@ -52,15 +57,49 @@ func (w *world) addExec(binary string) error {
 		{name: shimPassed, argv: []string{shim, "file:///f"}},
 	} {
 		p.pair = true
-		p.env = append(p.env, "XDG_CACHE_HOME="+filepath.Join(w.dir, "exec"))
+		runtime := filepath.Join(w.dir, "runtime")
+		if slices.Contains(p.env, file) {
+			runtime += "-file"
+		}
+		if err := os.MkdirAll(runtime, 0o700); err != nil {
+			return err
+		}
+		p.env = append(p.env, "XDG_CACHE_HOME="+filepath.Join(w.dir, "exec"), "XDG_RUNTIME_DIR="+runtime)
 		for range 2 { // the first one fetches, or reads the key
 			if _, err := w.time(p); err != nil {
 				return err
 			}
 		}
+		if p.check, err = unchanged(runtime); err != nil {
+			return err
+		}
 		w.programs = append(w.programs, p)
 	}
 	return nil
+}
+
+// unchanged makes sure that a tool got the proxy that was there already: a
+// fetched one, and one of another store, would be written into its file.
+func unchanged(runtime string) (func([]byte) error, error) {
+	files := func() (list []os.FileInfo, err error) {
+		paths, err := filepath.Glob(filepath.Join(runtime, "x509-credential-helper", "proxy", "*.pem"))
+		for _, path := range paths {
+			info, err := os.Stat(path)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, info)
+		}
+		return list, err
+	}
+	before, err := files()
+	return func([]byte) error {
+		now, err := files()
+		if err == nil && !slices.EqualFunc(before, now, os.SameFile) {
+			err = errors.New("the proxy was not the one in the cache")
+		}
+		return err
+	}, err
 }
 
 // alone names the runs of the tool without what stands before it.
