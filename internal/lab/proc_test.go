@@ -125,13 +125,14 @@ func TestAnotherProcess(t *testing.T) {
 // failure that it causes does not tell.
 func TestEndedByItself(t *testing.T) {
 	requireLinux(t)
+	env := append(os.Environ(), LeakCheck(t))
 	for script, want := range map[string]bool{
 		"echo last words; kill -ABRT $$": true,
 		"echo done":                      false,
-		"sleep 1000":                     false,
+		"exec sleep 1000":                false,
 	} {
 		r := &recorder{TB: t}
-		s := start(r, "server", t.TempDir(), os.Environ(), nil, nil, "sh", "-c", script)
+		s := start(r, "server", t.TempDir(), env, nil, nil, "sh", "-c", script)
 		if !strings.Contains(script, "sleep") && !s.gone(startTimeout) {
 			t.Fatalf("%s goes on", script)
 		}
