@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -68,5 +69,30 @@ func TestUnits(t *testing.T) {
 	timer := unitLine(t, "x509-credential-helper-once@.timer", "RandomizedDelaySec", "", "")
 	if timer == "0" || timer == "" {
 		t.Error("machines that start together ask together")
+	}
+}
+
+// TestSlurmHooksNeverFail: a prolog or an epilog that does puts the node into
+// DRAIN, and a shell ends where "exec" or ":" cannot open a file, as in a full
+// /run. A directory in the file's place cannot be opened by root either.
+func TestSlurmHooksNeverFail(t *testing.T) {
+	const uid, job = "4000000001", "7" // nobody's
+	for _, hook := range []string{"prolog.sh", "epilog.sh"} {
+		text, err := os.ReadFile(filepath.Join("..", "..", "packaging", "slurm", hook))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, blocked := range []string{"lock", uid + "/" + job, "nothing"} {
+			jobs := filepath.Join(t.TempDir(), "jobs")
+			script := strings.Replace(string(text), "jobs=/run/x509-credential-helper-jobs", "jobs="+jobs, 1)
+			if err := os.MkdirAll(filepath.Join(jobs, blocked), 0o700); err != nil || !strings.Contains(script, jobs) {
+				t.Fatalf("%s: %v", hook, err)
+			}
+			cmd := exec.Command("sh", "-c", script)
+			cmd.Env = []string{"PATH=/usr/bin:/bin", "SLURM_JOB_UID=" + uid, "SLURM_JOB_ID=" + job}
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%s with %s in the way: %v: %s", hook, blocked, err, out)
+			}
+		}
 	}
 }
