@@ -38,7 +38,7 @@ func Run(ctx context.Context, argv, env []string, keep func(ctx context.Context)
 			if ends(s) {
 				stop() // nothing it asks for now would come in time
 			}
-			if !terminalSends(s) {
+			if !terminalSends(s, child) {
 				_ = child.Signal(s) // it may have ended just now
 			}
 		case err := <-ended:

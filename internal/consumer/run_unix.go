@@ -22,9 +22,14 @@ var forwarded = []os.Signal{
 }
 
 // terminalSends says whether a signal came from a key, so that the terminal has
-// given it to the tool as well: a second Ctrl-C means something else to many.
-func terminalSends(s os.Signal) bool {
-	return (s == syscall.SIGINT || s == syscall.SIGQUIT) && term.New().Foreground()
+// given it to the tool as well: a second Ctrl-C means something else to many. A
+// tool that has left our process group, as timeout(1) does, was given none.
+func terminalSends(s os.Signal, tool *os.Process) bool {
+	if s != syscall.SIGINT && s != syscall.SIGQUIT {
+		return false
+	}
+	group, err := syscall.Getpgid(tool.Pid)
+	return err == nil && group == syscall.Getpgrp() && term.New().Foreground()
 }
 
 // ends says whether a signal asks the tool to end soon.

@@ -51,7 +51,7 @@ func (e *Exited) Repeat() int { return e.Status }
 var forwarded = []os.Signal{os.Interrupt}
 
 // terminalSends says that whoever is told something, the tool is, too.
-func terminalSends(os.Signal) bool { return true }
+func terminalSends(os.Signal, *os.Process) bool { return true }
 
 // ends says whether a signal asks the tool to end soon.
 func ends(os.Signal) bool { return false }
