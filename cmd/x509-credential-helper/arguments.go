@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,7 +38,7 @@ func arrange(command *cli.Command, args []string, ordered bool) (*arguments, err
 		case len(word) < 2 || word[0] != '-':
 			if ordered {
 				a.words = args[i:]
-				return a, nil
+				return a, profileBefore(a.words)
 			}
 			a.words = append(a.words, word)
 			continue
@@ -63,6 +64,17 @@ func arrange(command *cli.Command, args []string, ordered bool) (*arguments, err
 		a.options = append(a.options, word)
 	}
 	return a, nil
+}
+
+// profileBefore refuses "exec PROFILE -- COMMAND". Behind a "--" of ours, one that
+// is the command's own, as in "exec -- nice -- COMMAND", is none of our business.
+func profileBefore(words []string) error {
+	if len(words) < 2 || words[1] != "--" {
+		return nil
+	}
+	word := helper.CleanText(words[0])
+	return usagef(fmt.Sprintf("run: %[1]s exec --profile %[2]s -- ..., or, if %[2]s is the command: %[1]s exec -- %[2]s -- ...", name, word),
+		"exec: the profile is an option")
 }
 
 // hoursOption is what -h stands for where a number follows, as in

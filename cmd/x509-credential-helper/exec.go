@@ -35,11 +35,8 @@ The exit status is that of COMMAND, or 125 if there was no proxy, 126 if COMMAND
 cannot be run and 127 if it was not found.`,
 		Action: func(c *cli.Context) error {
 			words := c.Args().Slice()
-			switch {
-			case len(words) == 0:
+			if len(words) == 0 {
 				return usagef("for example: "+name+" exec -- gfal-ls davs://se.example.org/", "exec: no command was given")
-			case len(words) > 1 && words[1] == "--":
-				return usagef("run: "+name+" exec --profile "+helper.CleanText(words[0])+" -- ...", "exec: the profile is an option")
 			}
 			request, err := proxyRequest(c)
 			if err != nil {

@@ -42,6 +42,7 @@ func TestExecStatus(t *testing.T) {
 		{"without --", []string{"sh", "-c", "exit 3"}, 3, ""},
 		{"options", []string{"--profile", "lab", "--min-lifetime=1h", "--", "sh", "-c", "exit 42"}, 42, ""},
 		{"the command's own options", []string{"--", "sh", "--help"}, 2, ""},
+		{"the command's own --", []string{"--", "env", "--", "sh", "-c", "exit 4"}, 4, ""},
 		{"a signal", []string{"--", "sh", "-c", "kill -TERM $$"}, -1, ""},
 		{"not found", []string{"--", w.path("no-such-command")}, 127, "was not found"},
 		{"not executable", []string{"--", plain}, 126, "cannot be started"},
