@@ -74,7 +74,7 @@ func (p *process) installShims(c *cli.Context) error {
 	}
 	for _, tool := range tools {
 		if tool == name || mpNamed(tool) != nil {
-			return usagef("link it to this program itself: ln -s", "shims install: %s is a name of this program, not of a tool", helper.CleanText(tool))
+			return usagef("run: ln -s "+shellWord(program())+" "+shellWord(filepath.Join(dir, tool)), "shims install: %s is a name of this program, not of a tool", helper.CleanText(tool))
 		}
 	}
 	if err := consumer.InstallShims(dir, program(), tools); err != nil {
@@ -99,7 +99,7 @@ func (p *process) listShims(c *cli.Context) error {
 	}
 	tools, err := consumer.Shims(dir)
 	if err != nil {
-		return helper.Errorf(helper.CodeNotFound, "%w", err)
+		return helper.Errorf(helper.CodeNotFound, "%w", err).WithHint("to make some, run: %s shims install %s gfal-copy xrdcp", name, shellWord(dir))
 	}
 	return p.writeShims(dir, tools)
 }
