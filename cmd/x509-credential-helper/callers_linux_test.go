@@ -86,6 +86,7 @@ var theirHelpers = map[string]string{
 // TestCallers: the programs of docs/callers.md do in every language what the page
 // says, with this helper and with worse ones.
 func TestCallers(t *testing.T) {
+	t.Parallel()
 	lab.Require(t, lab.Callers)
 	w := newWorld(t, inMemory)
 	programs := callers(t, w.dir)

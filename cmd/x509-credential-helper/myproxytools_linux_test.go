@@ -139,6 +139,7 @@ var conversation = []step{
 // second it is the other way round. Each line must come to the same end, and say
 // the same on standard output; we may say more after that.
 func TestSameAsTheTools(t *testing.T) {
+	t.Parallel()
 	lab.Require(t, lab.MyProxyServer, lab.MyProxyClient, lab.GridTools)
 	mp := lab.StartMyProxy(t, lab.MyProxyOptions{})
 	w := newWorld(t, inMemory)

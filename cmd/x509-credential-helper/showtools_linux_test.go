@@ -67,6 +67,7 @@ const (
 // TestDifferential: whoever puts show in the place of voms-proxy-info or
 // grid-proxy-info in a script sees the same lines and the same exit status.
 func TestDifferential(t *testing.T) {
+	t.Parallel()
 	lab.Require(t, lab.GridTools)
 	c := newTools(t)
 	for _, tc := range []struct{ tool, options, files string }{

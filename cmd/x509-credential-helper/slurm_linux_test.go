@@ -236,6 +236,7 @@ for i in 1 2 3 4 5; do ./copy.sh || exit; sleep 10; done
 // its tasks; nobody else asks the server. The last job of the user takes
 // everything from its node.
 func TestSlurmArray(t *testing.T) {
+	t.Parallel()
 	tasks := 200
 	if testing.Short() {
 		tasks = 24
@@ -286,6 +287,7 @@ func TestSlurmArray(t *testing.T) {
 // TestSlurmCancel: a job that is cancelled, or runs into its time limit, hears of
 // it through exec --keep-fresh at once, and nothing of it stays on the node.
 func TestSlurmCancel(t *testing.T) {
+	t.Parallel()
 	b := newBatch(t)
 	b.seed(time.Hour)
 	b.UserFile("job.sh", `#!/bin/sh
@@ -323,6 +325,7 @@ exec x509-credential-helper exec --keep-fresh -- sh -c '
 // TestSlurmDeadSeed: a job that has queued for longer than its seed lives says
 // so in a sentence, in each task, and asks no server.
 func TestSlurmDeadSeed(t *testing.T) {
+	t.Parallel()
 	b := newBatch(t)
 	b.seed(-time.Second)
 	before := b.mp.Connections()

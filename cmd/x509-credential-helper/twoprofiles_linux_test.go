@@ -15,6 +15,7 @@ import (
 // what the URL says, is refused before it fails; curl and davix find the proxy
 // that they do not look for.
 func TestTwoProfiles(t *testing.T) {
+	t.Parallel()
 	lab.Require(t, lab.XRootDServer, lab.XRootDClient, lab.XRootDHTTP, lab.GFAL, lab.Curl, lab.Davix)
 	g := newGrid(t)
 	mp := lab.StartMyProxy(t, lab.MyProxyOptions{})
