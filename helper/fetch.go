@@ -63,6 +63,7 @@ func (h *Helper) fetch(ctx context.Context, w *wish) (*GetAnswer, error) {
 		if err != nil {
 			return nil, err
 		}
+		_ = lock.Close() // of a thousand that wait, the next need not wait for our answer
 		return h.answer(w, entry, SourceCache, nil)
 	}
 	if record, ok := lock.Failure(w.started); ok && w.given == nil {
