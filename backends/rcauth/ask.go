@@ -12,11 +12,11 @@ import (
 
 // UserInfo asks who the user is.
 func (b *Backend) UserInfo(ctx context.Context, spec *helper.Spec) (*Claims, error) {
-	c, t, err := b.Access(ctx, spec)
+	f, t, err := b.access(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
-	claims, err := c.UserInfo(ctx, t.AccessToken)
+	claims, err := f.userInfo(ctx, t)
 	if err != nil {
 		return nil, b.coded(ctx, spec.Profile, err)
 	}

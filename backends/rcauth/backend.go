@@ -125,6 +125,14 @@ func (b *Backend) Obtain(ctx context.Context, spec *helper.Spec) (*helper.Result
 // for what is neither a login nor a proxy; the new refresh token has been kept.
 // It is for the function that helper.Use calls.
 func (b *Backend) Access(ctx context.Context, spec *helper.Spec) (*Client, *Tokens, error) {
+	f, tokens, err := b.access(ctx, spec)
+	if err != nil {
+		return nil, nil, err
+	}
+	return f.client, tokens, nil
+}
+
+func (b *Backend) access(ctx context.Context, spec *helper.Spec) (*fetcher, *Tokens, error) {
 	f, err := b.open(ctx, spec)
 	if err != nil {
 		return nil, nil, b.coded(ctx, spec.Profile, err)
@@ -139,7 +147,7 @@ func (b *Backend) Access(ctx context.Context, spec *helper.Spec) (*Client, *Toke
 	if err != nil {
 		return nil, nil, b.coded(ctx, spec.Profile, err)
 	}
-	return f.client, tokens, nil
+	return f, tokens, nil
 }
 
 // Until implements helper.Session: the earlier of the end of the refresh token

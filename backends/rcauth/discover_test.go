@@ -126,7 +126,7 @@ func TestLivesOfTokens(t *testing.T) {
 				}
 				return doc
 			}))
-			got, err := w.client.Refresh(context.Background(), secret.Secret(testRefresh), "the-nonce")
+			got, err := w.client.Refresh(context.Background(), secret.Secret(testRefresh), "the-nonce", "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -200,7 +200,7 @@ func TestOddTokens(t *testing.T) {
 			w.answer("token", w.asJSON(func() any { return with(w.tokens(w.claims()), change[0].(string), change[1]) }))
 			_, err := w.client.Exchange(context.Background(), attempt(), testCode)
 			isAnswerError(t, opToken, err)
-			_, err = w.client.Refresh(context.Background(), secret.Secret(testRefresh), "")
+			_, err = w.client.Refresh(context.Background(), secret.Secret(testRefresh), "", "")
 			isAnswerError(t, opRefresh, err)
 		})
 	}
@@ -222,7 +222,7 @@ func TestPortalInCapitals(t *testing.T) {
 func TestOpaqueTokens(t *testing.T) {
 	w := newWorld(t)
 	w.answer("token", w.raw(400, "application/json", fixedBody(`{"error":"invalid_request","error_description":"no opaque-one nor the-verifier"}`)))
-	_, refused := w.client.Refresh(context.Background(), secret.Secret("opaque-one"), "")
+	_, refused := w.client.Refresh(context.Background(), secret.Secret("opaque-one"), "", "")
 	if refused == nil || strings.Contains(refused.Error(), "opaque-one") {
 		t.Errorf("got %v", refused)
 	}

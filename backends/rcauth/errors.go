@@ -129,10 +129,11 @@ const (
 	FaultMissing   IDTokenFault = "missing"
 	FaultMalformed IDTokenFault = "malformed" // no JWT, or not signed with an algorithm of portals
 	FaultSignature IDTokenFault = "signature"
-	FaultIssuer    IDTokenFault = "issuer"
 	FaultAudience  IDTokenFault = "audience"
-	FaultExpired   IDTokenFault = "expired" // or not valid yet; all else of it is right
 	FaultNonce     IDTokenFault = "nonce"
+	FaultSubject   IDTokenFault = "subject" // of another user than the login
+	FaultIssuer    IDTokenFault = "issuer"  // all else of it is right, but perhaps its time
+	FaultExpired   IDTokenFault = "expired" // or not valid yet; all else of it is right
 )
 
 // IDTokenError is an id_token that does not verify.

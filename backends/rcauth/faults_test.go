@@ -109,9 +109,9 @@ func TestHostileRefresh(t *testing.T) {
 		return sandbox.PortalFaults{Endpoint: "token", Claims: func(c map[string]any) { c[name] = value }}
 	}
 	for name, fault := range map[string]sandbox.PortalFaults{
-		"issuer":    claim("iss", "https://evil.example.org/mp-oa2-server"),
 		"audience":  claim("aud", "somebody else"),
 		"nonce":     claim("nonce", "another"),
+		"subject":   claim("sub", "joe@sandbox.invalid"),
 		"alg none":  {Endpoint: "token", Header: func(h map[string]any) { h["alg"] = "none" }},
 		"signature": {Endpoint: "token", BadSignature: true},
 	} {
@@ -217,6 +217,27 @@ func TestClockOff(t *testing.T) {
 	g.backend.opts.Clock = func() time.Time { return g.clock().Add(time.Hour) }
 	g.refused(t, helper.CodeClockSkew)
 	g.backend.opts.Clock = g.clock
+	g.get(t)
+}
+
+// TestWrongIssuer: an issuer that was written into the profile after the login, or
+// one that the portal changes, is told and does not cost the session.
+func TestWrongIssuer(t *testing.T) {
+	g := newGrid(t, "")
+	g.login(t)
+	g.config = "issuer = \"https://id.example.org\""
+	g.Helper = g.newHelper(t, g.keys)
+	for range 2 {
+		if e := g.refused(t, helper.CodeInvalidCredential); !strings.Contains(e.Hint, "issuer") {
+			t.Errorf("%v (%s)", e, e.Hint)
+		}
+	}
+	g.config = ""
+	g.Helper = g.newHelper(t, g.keys)
+	g.get(t)
+	other := func(c map[string]any) { c["iss"] = "https://id.example.org" }
+	g.portal.Next(sandbox.PortalFaults{Endpoint: "token", Claims: other})
+	g.refused(t, helper.CodeInvalidCredential)
 	g.get(t)
 }
 

@@ -77,7 +77,7 @@ func FuzzTokens(f *testing.F) {
 		} else if got.Claims.Subject == "" || !goodToken(string(got.AccessToken)) || got.AccessExpires.After(testTime.Add(accessLife)) {
 			t.Errorf("got %+v", got)
 		}
-		got, err = c.Refresh(context.Background(), secret.Secret(testRefresh), "the-nonce")
+		got, err = c.Refresh(context.Background(), secret.Secret(testRefresh), "the-nonce", "")
 		if (got == nil) != (err != nil) {
 			t.Fatalf("refresh: got %v, %v", got, err)
 		}

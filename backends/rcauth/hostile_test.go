@@ -28,7 +28,7 @@ var calls = []struct {
 	{opKeys, "certs", func(ctx context.Context, c *Client) (any, error) { return nilled(c.Exchange(ctx, attempt(), testCode)) }},
 	{opToken, "token", func(ctx context.Context, c *Client) (any, error) { return nilled(c.Exchange(ctx, attempt(), testCode)) }},
 	{opRefresh, "token", func(ctx context.Context, c *Client) (any, error) {
-		return nilled(c.Refresh(ctx, secret.Secret(testRefresh), "the-nonce"))
+		return nilled(c.Refresh(ctx, secret.Secret(testRefresh), "the-nonce", ""))
 	}},
 	{opUserInfo, "userinfo", func(ctx context.Context, c *Client) (any, error) {
 		return nilled(c.UserInfo(ctx, secret.Secret(testAccess)))

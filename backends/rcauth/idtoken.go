@@ -19,9 +19,9 @@ func algorithms() []string { return []string{oidc.RS256, oidc.RS384, oidc.RS512}
 const earlySlack = 5 * time.Minute
 
 // verifyID checks an id_token (OpenID Connect Core 1.0 section 3.1.3.7):
-// signature, issuer, audience, end, nonce. Every failure is an *IDTokenError but
+// signature, audience, nonce, subject, issuer, end. Every failure is an *IDTokenError but
 // one: that the keys could not be fetched once more.
-func (c *Client) verifyID(ctx context.Context, p *Provider, keys []crypto.PublicKey, raw, nonce string) (*Claims, error) {
+func (c *Client) verifyID(ctx context.Context, p *Provider, keys []crypto.PublicKey, raw string, call tokenCall) (*Claims, error) {
 	if raw == "" {
 		return nil, &IDTokenError{Fault: FaultMissing, Detail: "there is none"}
 	}
@@ -53,7 +53,7 @@ func (c *Client) verifyID(ctx context.Context, p *Provider, keys []crypto.Public
 	case err != nil:
 		return nil, &IDTokenError{Fault: FaultMalformed, Detail: "it cannot be read, or is not signed as the portal signs"}
 	}
-	claims, err := c.judge(p, token, nonce)
+	claims, err := c.judge(p, token, call)
 	if err != nil {
 		return nil, err
 	}
@@ -80,11 +80,9 @@ func (k *portalKeys) VerifySignature(ctx context.Context, jwt string) ([]byte, e
 	return payload, err
 }
 
-// judge compares what a signed id_token says with what it must say.
-func (c *Client) judge(p *Provider, token *oidc.IDToken, nonce string) (*Claims, error) {
-	if !c.rightIssuer(p, token.Issuer) {
-		return nil, &IDTokenError{Fault: FaultIssuer, Detail: "its issuer is " + quoted(token.Issuer) + ", not the portal: if that is right, configure it as the issuer"}
-	}
+// judge compares what a signed id_token says with what it must say. Last comes
+// what may be the fault of this machine: all else of the token is right then.
+func (c *Client) judge(p *Provider, token *oidc.IDToken, call tokenCall) (*Claims, error) {
 	var party struct {
 		Authorized string `json:"azp"`
 	}
@@ -95,7 +93,7 @@ func (c *Client) judge(p *Provider, token *oidc.IDToken, nonce string) (*Claims,
 	if !slices.Contains(token.Audience, c.ClientID) || (several || party.Authorized != "") && party.Authorized != c.ClientID {
 		return nil, &IDTokenError{Fault: FaultAudience, Detail: "it is for another client"}
 	}
-	if nonce != "" && subtle.ConstantTimeCompare([]byte(nonce), []byte(token.Nonce)) != 1 {
+	if call.nonce != "" && subtle.ConstantTimeCompare([]byte(call.nonce), []byte(token.Nonce)) != 1 {
 		return nil, &IDTokenError{Fault: FaultNonce, Detail: "it belongs to another login"}
 	}
 	var own rawClaims
@@ -106,16 +104,22 @@ func (c *Client) judge(p *Provider, token *oidc.IDToken, nonce string) (*Claims,
 	if err != nil {
 		return nil, &IDTokenError{Fault: FaultMalformed, Detail: err.Error()}
 	}
+	if token.Expiry.IsZero() {
+		return nil, &IDTokenError{Fault: FaultMalformed, Detail: "it has no end"}
+	}
+	if call.subject != "" && claims.Subject != call.subject {
+		return nil, &IDTokenError{Fault: FaultSubject, Detail: "it is of another user than the login"}
+	}
+	if !c.rightIssuer(p, token.Issuer) {
+		return nil, &IDTokenError{Fault: FaultIssuer, Detail: "its issuer is " + quoted(token.Issuer) + ", not the portal: if that is right, configure it as the issuer"}
+	}
 	return claims, c.inTime(token, &own)
 }
 
-// inTime comes last: what is nothing but too old or too young is as good as the
-// clock here, and all else of it is right.
+// inTime is about the clock, of the portal or here.
 func (c *Client) inTime(token *oidc.IDToken, own *rawClaims) error {
 	now := c.now()
 	switch {
-	case token.Expiry.IsZero():
-		return &IDTokenError{Fault: FaultMalformed, Detail: "it has no end"}
 	case token.Expiry.Before(now):
 		return &IDTokenError{Fault: FaultExpired, Detail: "it has expired: check this machine's clock"}
 	case moment(own.NotBefore).After(now.Add(earlySlack)):

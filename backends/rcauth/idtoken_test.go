@@ -62,8 +62,14 @@ func TestIDTokens(t *testing.T) {
 		"expired":           {func(c doc) any { return signed(with(c, "exp", testTime.Add(-time.Second).Unix())) }, FaultExpired},
 		"without end":       {func(c doc) any { return signed(with(c, "exp", nil)) }, FaultMalformed},
 		"not yet":           {func(c doc) any { return signed(with(c, "nbf", testTime.Add(time.Hour).Unix())) }, FaultExpired},
-		// A wrong clock excuses nothing else: the token of such a refresh is not kept.
-		"old, wrong issuer":   {func(c doc) any { return signed(with(old(c), "iss", "https://evil.example.org")) }, FaultIssuer},
+		"old, wrong issuer": {func(c doc) any { return signed(with(old(c), "iss", "https://evil.example.org")) }, FaultIssuer},
+		// A wrong clock or issuer excuses nothing else: the token of such a refresh is not kept.
+		"issuer and audience": {func(c doc) any { return signed(with(with(c, "iss", "https://evil.example.org"), "aud", "another")) }, FaultAudience},
+		"issuer and nonce": {func(c doc) any {
+			return signed(with(with(c, "iss", "https://evil.example.org"), "nonce", "of-yesterday"))
+		}, FaultNonce},
+		"issuer and no end":   {func(c doc) any { return signed(with(with(c, "iss", "https://evil.example.org"), "exp", nil)) }, FaultMalformed},
+		"issuer and key":      {func(c doc) any { return jwt("RS256", otherSigner(), with(c, "iss", "https://evil.example.org")) }, FaultSignature},
 		"old, wrong audience": {func(c doc) any { return signed(with(old(c), "aud", "another")) }, FaultAudience},
 		"old, wrong nonce":    {func(c doc) any { return signed(with(old(c), "nonce", "of-yesterday")) }, FaultNonce},
 		"old, of nobody":      {func(c doc) any { return signed(with(old(c), "sub", nil)) }, FaultMalformed},
@@ -87,7 +93,7 @@ func TestIDTokens(t *testing.T) {
 			if err != nil {
 				noSecrets(t, err)
 			}
-			again, err := w.client.Refresh(context.Background(), secret.Secret(testRefresh), "the-nonce")
+			again, err := w.client.Refresh(context.Background(), secret.Secret(testRefresh), "the-nonce", "")
 			if c.fault == FaultMissing { // OpenID Connect Core 1.0 section 12.2: it may be left out
 				if err != nil || again.Claims != (Claims{}) {
 					t.Errorf("refresh: got %v, %v", again, err)
@@ -95,12 +101,29 @@ func TestIDTokens(t *testing.T) {
 				return
 			}
 			checkFault(t, err, c.fault)
-			// An end that has passed may be the fault of the clock here, which must
-			// not cost the session.
-			if kept := again != nil && again.RefreshToken != nil; kept != (c.fault == FaultExpired) || kept && again.Claims != (Claims{}) {
+			// An end that has passed may be the fault of the clock here, another
+			// issuer that of the configuration, which must not cost the session.
+			harmless := c.fault == FaultExpired || c.fault == FaultIssuer
+			if kept := again != nil && again.RefreshToken != nil; kept != harmless || kept && again.Claims != (Claims{}) {
 				t.Errorf("with the error of the refresh came %v", again)
 			}
 		})
+	}
+}
+
+// TestOtherSubject: a refresh brings tokens of the user who logged in, or nothing
+// that is kept (OpenID Connect Core 1.0 section 12.2).
+func TestOtherSubject(t *testing.T) {
+	w := newWorld(t)
+	for subject, fault := range map[string]IDTokenFault{"": "", "jane": "", "Jane": FaultSubject, "joe": FaultSubject} {
+		got, err := w.client.Refresh(t.Context(), secret.Secret(testRefresh), "the-nonce", subject)
+		if fault == "" && err == nil && got.Claims.Subject == "jane" {
+			continue
+		}
+		checkFault(t, err, fault)
+		if got != nil {
+			t.Errorf("%q: %v came with the error", subject, got)
+		}
 	}
 }
 
@@ -207,13 +230,13 @@ func TestChangedKeys(t *testing.T) {
 		})
 	}
 	changing(next)
-	if got, err := w.client.Refresh(context.Background(), secret.Secret(testRefresh), ""); err != nil || got.Claims.Subject != "jane" {
+	if got, err := w.client.Refresh(context.Background(), secret.Secret(testRefresh), "", ""); err != nil || got.Claims.Subject != "jane" {
 		t.Errorf("got %v, %v", got, err)
 	}
 	// The answer to the refresh came, only its check did not work out: what it
 	// brought is the one thing that keeps the session.
 	changing(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
-	got, err := w.client.Refresh(context.Background(), secret.Secret(testRefresh), "")
+	got, err := w.client.Refresh(context.Background(), secret.Secret(testRefresh), "", "")
 	var lost *TransportError
 	if !errors.As(err, &lost) || lost.Op != opKeys || got == nil || string(got.RefreshToken) != newRefresh || got.Claims != (Claims{}) {
 		t.Errorf("got %v, %v", got, err)
@@ -240,7 +263,7 @@ func TestNoKeysNoRefresh(t *testing.T) {
 		"a list":     []any{1},
 	} {
 		w.answer("certs", w.asJSON(func() any { return body }))
-		_, err := w.client.Refresh(context.Background(), secret.Secret(testRefresh), "")
+		_, err := w.client.Refresh(context.Background(), secret.Secret(testRefresh), "", "")
 		isAnswerError(t, opKeys, err)
 		if n := len(w.requests("token")); n > 0 {
 			t.Fatalf("%s: the refresh token was used up", what)

@@ -162,7 +162,7 @@ func (p *player) play(ctx context.Context, call string) (any, error) {
 		a := &Attempt{Nonce: "n0", Verifier: p.x.param("code_verifier")}
 		return c.Exchange(ctx, a, or(p.x.param("code"), "code"))
 	case opRefresh:
-		return c.Refresh(ctx, secret.Secret(or(p.x.param("refresh_token"), someToken)), "n0")
+		return c.Refresh(ctx, secret.Secret(or(p.x.param("refresh_token"), someToken)), "n0", "")
 	case opUserInfo:
 		return c.UserInfo(ctx, token)
 	case opInfo:

@@ -68,12 +68,12 @@ func sandboxClient(t *testing.T, o sandbox.PortalOptions) (*rcauth.Client, *sand
 func checkSession(t *testing.T, c *rcauth.Client, a *rcauth.Attempt, first *rcauth.Tokens, legacy bool) {
 	t.Helper()
 	ctx := t.Context()
-	tokens, err := c.Refresh(ctx, first.RefreshToken, a.Nonce)
+	tokens, err := c.Refresh(ctx, first.RefreshToken, a.Nonce, first.Claims.Subject)
 	if err != nil || string(tokens.RefreshToken) == string(first.RefreshToken) {
 		t.Fatalf("refresh: %v, %v", tokens, err)
 	}
 	var refused *rcauth.PortalError
-	if _, err := c.Refresh(ctx, first.RefreshToken, a.Nonce); !errors.As(err, &refused) || refused.Kind != rcauth.KindRefreshToken {
+	if _, err := c.Refresh(ctx, first.RefreshToken, a.Nonce, first.Claims.Subject); !errors.As(err, &refused) || refused.Kind != rcauth.KindRefreshToken {
 		t.Errorf("the old refresh token: %v", err)
 	}
 	who, err := c.UserInfo(ctx, tokens.AccessToken)

@@ -20,8 +20,9 @@ type session struct {
 	// where there is no refresh token.
 	ProxyEnds time.Time `json:"proxy_ends,omitzero"`
 	LoginAt   time.Time `json:"login_at,omitzero"`
-	Nonce     string    `json:"nonce,omitempty"` // of the login; refreshes repeat it
-	DN        string    `json:"dn,omitempty"`    // cert_subject_dn
+	// Nonce and Subject are those of the login: refreshes repeat them.
+	Nonce   string `json:"nonce,omitempty"`
+	Subject string `json:"sub,omitempty"`
 
 	// Began is when a refresh began whose new token has not been kept yet, and
 	// Broken what was heard of it. The portal kills the old token before it

@@ -116,7 +116,7 @@ func TestStored(t *testing.T) {
 		}
 	}
 	g.get(t)
-	if s := g.session(t); s.RefreshToken == token || s.ProxyEnds.IsZero() || s.DN == "" {
+	if s := g.session(t); s.RefreshToken == token || s.ProxyEnds.IsZero() || s.Subject != gridUser().Subject {
 		t.Errorf("%+v", s)
 	}
 }

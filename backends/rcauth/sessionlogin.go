@@ -60,16 +60,13 @@ func (f *fetcher) complete(ctx context.Context, a *Attempt, code string) (*helpe
 	if err != nil {
 		return nil, err
 	}
-	who, err := f.client.UserInfo(ctx, t.AccessToken)
-	if err != nil {
-		return nil, err
-	}
-	if who.Subject != t.Claims.Subject { // OpenID Connect Core 1.0 section 5.3.2
-		return nil, &AnswerError{Op: opUserInfo, Reason: "is about somebody else than the id_token"}
-	}
 	f.session = &session{
 		V: 1, RefreshToken: string(t.RefreshToken), RefreshEnds: t.RefreshExpires.UTC(),
-		LoginAt: f.b.opts.Clock().UTC().Truncate(time.Second), Nonce: a.Nonce, DN: cmp.Or(who.DN, t.Claims.DN),
+		LoginAt: f.b.opts.Clock().UTC().Truncate(time.Second), Nonce: a.Nonce, Subject: t.Claims.Subject,
+	}
+	who, err := f.userInfo(ctx, t)
+	if err != nil {
+		return nil, err
 	}
 	res, err := f.firstProxy(ctx, t, who.DN, t.Claims.DN)
 	if err != nil {

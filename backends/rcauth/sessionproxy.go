@@ -47,7 +47,7 @@ func (f *fetcher) obtain(ctx context.Context) (*helper.Result, error) {
 	}
 	claims := &t.Claims
 	if claims.DN == "" {
-		if claims, err = f.client.UserInfo(ctx, t.AccessToken); err != nil {
+		if claims, err = f.userInfo(ctx, t); err != nil {
 			return nil, err
 		}
 	}

@@ -133,6 +133,10 @@ func TestNoDN(t *testing.T) {
 	if n := len(g.portal.Calls("userinfo")); n != 2 {
 		t.Errorf("%d userinfo", n)
 	}
+	// Then userinfo speaks of the user of the session, or is not believed.
+	g.portal.Next(sandbox.PortalFaults{Endpoint: "userinfo", Claims: func(c map[string]any) { c["sub"] = "joe@sandbox.invalid" }})
+	g.refused(t, helper.CodeServerRefused)
+	g.get(t)
 }
 
 // TestAnotherUser: the profile belongs to who logged in first, until a login

@@ -1,6 +1,7 @@
 package rcauth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -140,7 +141,7 @@ func (f *fetcher) refreshOnce(ctx context.Context) (*Tokens, error) {
 		return nil, err
 	}
 	defer release()
-	t, err := f.client.Refresh(held, secret.Secret(before.RefreshToken), before.Nonce)
+	t, err := f.client.Refresh(held, secret.Secret(before.RefreshToken), before.Nonce, before.Subject)
 	if t != nil {
 		next := before.renewed(t)
 		if failed := f.keep(held, &next); failed != nil {
@@ -165,11 +166,19 @@ func (s session) renewed(t *Tokens) session {
 	if string(t.RefreshToken) != s.RefreshToken || !t.RefreshExpires.IsZero() {
 		s.RefreshToken, s.RefreshEnds = string(t.RefreshToken), t.RefreshExpires.UTC()
 	}
-	if t.Claims.DN != "" {
-		s.DN = t.Claims.DN
-	}
+	s.Subject = cmp.Or(s.Subject, t.Claims.Subject)
 	s.Began, s.Broken = time.Time{}, ""
 	return s
+}
+
+// userInfo asks who the user of new tokens is, who must be the session's (OpenID
+// Connect Core 1.0 section 5.3.2).
+func (f *fetcher) userInfo(ctx context.Context, t *Tokens) (*Claims, error) {
+	who, err := f.client.UserInfo(ctx, t.AccessToken)
+	if err == nil && f.session.Subject != "" && who.Subject != f.session.Subject {
+		return nil, &AnswerError{Op: opUserInfo, Reason: "is about somebody else than the id_token"}
+	}
+	return who, err
 }
 
 // breach says what a failed refresh means for the token: over is that it may be

@@ -30,7 +30,7 @@ func TestFreshConnection(t *testing.T) {
 	if _, err := w.client.Exchange(t.Context(), attempt(), testCode); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.client.Refresh(t.Context(), secret.Secret(testRefresh), ""); err != nil {
+	if _, err := w.client.Refresh(t.Context(), secret.Secret(testRefresh), "", ""); err != nil {
 		t.Fatal(err)
 	}
 	if len(at) != 2 || len(before) != 3 || slices.Contains(before[:2], at[0]) || slices.Contains(before, at[1]) {
@@ -60,7 +60,7 @@ func (c closedIdle) RoundTrip(req *http.Request) (*http.Response, error) {
 func TestNothingSent(t *testing.T) {
 	w := newWorld(t)
 	w.client.HTTP.Transport = mixed{token: closedIdle{errors.New("connection refused")}, other: w.client.HTTP.Transport}
-	_, err := w.client.Refresh(context.Background(), secret.Secret(testRefresh), "")
+	_, err := w.client.Refresh(context.Background(), secret.Secret(testRefresh), "", "")
 	var lost *TransportError
 	if !errors.As(err, &lost) || lost.Sent || lost.Op != opRefresh {
 		t.Errorf("got %v", err)

@@ -83,15 +83,17 @@ func (c *Client) Exchange(ctx context.Context, a *Attempt, code string) (*Tokens
 //   - the portal refused, a *PortalError;
 //   - the answer was lost or is not good: the session is gone. Only if Tokens
 //     come with the error is it not: the keys to verify the id_token could not
-//     be fetched, or nothing is wrong with it but its time (FaultExpired), which
-//     may be the fault of the clock here; RefreshToken is to be kept, nothing else to be used.
+//     be fetched, or nothing is wrong with it but its issuer (FaultIssuer) or its
+//     time (FaultExpired), which may be the fault of the configuration or the
+//     clock here; RefreshToken is to be kept, nothing else to be used.
 //
-// nonce is that of the login, "" if it is not known: the portal repeats it.
-func (c *Client) Refresh(ctx context.Context, refreshToken secret.Secret, nonce string) (*Tokens, error) {
+// nonce and subject are those of the login, "" if they are not known: the portal
+// repeats them (OpenID Connect Core 1.0 section 12.2).
+func (c *Client) Refresh(ctx context.Context, refreshToken secret.Secret, nonce, subject string) (*Tokens, error) {
 	if !goodToken(string(refreshToken)) {
 		return nil, &RequestError{Field: "refresh token", Reason: "is none that a portal gives"}
 	}
-	call := tokenCall{op: opRefresh, secrets: []string{string(refreshToken)}, nonce: nonce}
+	call := tokenCall{op: opRefresh, secrets: []string{string(refreshToken)}, nonce: nonce, subject: subject}
 	call.fetch = func(ctx context.Context, conf *oauth2.Config) (*oauth2.Token, error) {
 		return conf.TokenSource(ctx, &oauth2.Token{RefreshToken: string(refreshToken)}).Token()
 	}
@@ -103,6 +105,7 @@ type tokenCall struct {
 	op      string
 	secrets []string // that went with the request, beside the client's
 	nonce   string   // that the id_token must have, "" is any
+	subject string   // the same
 	needID  bool     // an answer without id_token is an error
 	fetch   func(context.Context, *oauth2.Config) (*oauth2.Token, error)
 }
@@ -129,10 +132,10 @@ func (c *Client) tokens(ctx context.Context, call tokenCall) (*Tokens, error) {
 	if raw == "" && !call.needID {
 		return t, nil
 	}
-	claims, err := c.verifyID(ctx, p, keys, raw, call.nonce)
+	claims, err := c.verifyID(ctx, p, keys, raw, call)
 	if err != nil {
 		var bad *IDTokenError
-		if errors.As(err, &bad) && bad.Fault != FaultExpired {
+		if errors.As(err, &bad) && bad.Fault != FaultIssuer && bad.Fault != FaultExpired {
 			return nil, err
 		}
 		return t, err // see Refresh
