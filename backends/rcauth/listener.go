@@ -40,6 +40,8 @@ type listener struct {
 	arrived chan arrival   // the first redirect of this login
 	over    chan struct{}  // closed when outcome is known
 
+	patience time.Duration // with the sending of a request
+
 	mu      sync.Mutex
 	judge   func(raw string) (code string, err error)
 	closed  bool
@@ -56,6 +58,10 @@ type arrival struct {
 // is registered with which port is the portal's business: a redirect is compared
 // there as a string, port included (measured), so no other port will do.
 func listen(ctx context.Context, uris []string) (*listener, error) {
+	return listenFor(ctx, uris, browserTimeout)
+}
+
+func listenFor(ctx context.Context, uris []string, patience time.Duration) (*listener, error) {
 	var failed []error
 	for _, uri := range uris {
 		home, err := loopbackURI(uri)
@@ -69,7 +75,7 @@ func listen(ctx context.Context, uris []string) (*listener, error) {
 		}
 		l := &listener{
 			URI: uri, home: home, sockets: sockets,
-			arrived: make(chan arrival, 1), over: make(chan struct{}),
+			arrived: make(chan arrival, 1), over: make(chan struct{}), patience: patience,
 		}
 		l.serve()
 		return l, nil
@@ -149,9 +155,9 @@ func hasIPv6(ctx context.Context) bool {
 func (l *listener) serve() {
 	l.server = &http.Server{
 		Handler:           http.HandlerFunc(l.answer),
-		ReadHeaderTimeout: browserTimeout,
-		ReadTimeout:       browserTimeout,
-		IdleTimeout:       browserTimeout,
+		ReadHeaderTimeout: l.patience,
+		ReadTimeout:       l.patience,
+		IdleTimeout:       l.patience,
 		MaxHeaderBytes:    maxRedirectHeader,
 		ErrorLog:          log.New(io.Discard, "", 0), // what a browser sends is no news for the terminal
 	}
@@ -198,6 +204,9 @@ func (l *listener) answer(w http.ResponseWriter, r *http.Request) {
 	if l.enter() {
 		defer l.pages.Done()
 	}
+	// The time for the request is over, that for the portal has begun: without this
+	// the page would be given up after it, as if the tab were closed.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	select {
 	case l.arrived <- arrival{code, err}:
 	default: // a reload or a second tab: the first counts, all are told the end

@@ -1,6 +1,7 @@
 package rcauth
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -115,6 +116,38 @@ func TestListenerTakesOnlyTheRedirect(t *testing.T) {
 	}
 }
 
+// TestListenerRaw: what no browser sends gets no further than a wrong address.
+func TestListenerRaw(t *testing.T) {
+	l := startListener(t, freeURI(t, "127.0.0.1"))
+	host := "Host: " + l.home.Host + "\r\n"
+	for what, test := range map[string]struct{ request, status string }{
+		"HTTP/1.0":      {"GET /callback?state=right&code=c HTTP/1.0\r\n\r\n", " 404 "},
+		"two hosts":     {"GET /callback?state=right&code=c HTTP/1.1\r\n" + host + host + "\r\n", " 400 "},
+		"to a proxy":    {"GET http://evil.example.org/callback?state=right&code=c HTTP/1.1\r\n" + host + "\r\n", " 404 "},
+		"CONNECT":       {"CONNECT " + l.home.Host + " HTTP/1.1\r\n" + host + "\r\n", " 404 "},
+		"huge header":   {"GET /callback?state=right&code=c HTTP/1.1\r\n" + host + "X: " + strings.Repeat("a", 2*maxRedirectHeader) + "\r\n\r\n", " 431 "},
+		"huge address":  {"GET /callback?state=right&code=" + strings.Repeat("a", 2*maxRedirectHeader) + " HTTP/1.1\r\n" + host + "\r\n", " 431 "},
+		"TLS":           {"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03\r\n\r\n", " 400 "},
+		"endless chunk": {"POST /callback?state=right&code=c HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\nfffffff\r\n", " 405 "},
+	} {
+		conn, err := net.Dial("tcp", l.home.Host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(conn, test.request) // a server that has seen enough closes
+		first, _ := bufio.NewReader(conn).ReadString('\n')
+		if !strings.Contains(first, test.status) {
+			t.Errorf("%s: %q, expected%s", what, first, test.status)
+		}
+		conn.Close()
+	}
+	select {
+	case a := <-l.arrived:
+		t.Errorf("something was taken for the redirect: %+v", a)
+	default:
+	}
+}
+
 // TestListenerTabs: a tab that was closed ends nothing, and a reload or a second
 // tab is told the end as well.
 func TestListenerTabs(t *testing.T) {
@@ -147,6 +180,33 @@ func TestListenerTabs(t *testing.T) {
 	}
 	l.finish(Outcome{State: Failed, Message: "the portal refused"})
 	if p := <-shown; !strings.Contains(p.body, "the portal refused") {
+		t.Errorf("the page: %+v", p)
+	}
+}
+
+// TestListenerWaitsForThePortal: the page waits for as long as the portal needs,
+// which may be more than a browser has for its request.
+func TestListenerWaitsForThePortal(t *testing.T) {
+	l, err := listenFor(t.Context(), []string{freeURI(t, "127.0.0.1")}, 50*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.expect(func(string) (string, error) { return "c1", nil })
+	shown := make(chan page, 1)
+	safego.Go(func() error { shown <- browse(t, "GET", l.URI+"?code=c1", ""); return nil })
+	<-l.arrived
+	// Who connects now and says nothing is sent away: the time of the page before
+	// is over by then.
+	silent, err := net.Dial("tcp", l.home.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	if _, err := io.ReadAll(silent); err != nil {
+		t.Errorf("the silent one: %v", err)
+	}
+	l.finish(Outcome{State: LoggedIn, Identity: "/CN=Jane"})
+	if p := <-shown; p.status != 200 || !strings.Contains(p.body, "/CN=Jane") {
 		t.Errorf("the page: %+v", p)
 	}
 }
