@@ -3,6 +3,7 @@ package rcauth
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -39,7 +40,7 @@ type Provider struct {
 
 // Discover asks the portal for its endpoints, once for each Client: a good
 // answer is remembered. A portal without a discovery document gets the fixed
-// paths that all portals have. An endpoint that is not https or not on the
+// paths that all portals have, if its keys are there; else there is no portal. An endpoint that is not https or not on the
 // portal's host is an *AnswerError, since all of them are told the secret; so
 // is an issuer that is neither Portal, nor Portal without its port, nor
 // Client.Issuer.
@@ -63,6 +64,11 @@ func (c *Client) Discover(ctx context.Context) (*Provider, error) {
 	switch {
 	case got.status == http.StatusNotFound:
 		p = fixed(base)
+		if _, err := c.signingKeys(ctx, p); errors.As(err, new(*TransportError)) {
+			return nil, err
+		} else if err != nil { // any web server has pages that are not there
+			return nil, c.refusal(opDiscovery, got)
+		}
 	case got.status != http.StatusOK:
 		return nil, c.refusal(opDiscovery, got)
 	default:

@@ -96,6 +96,30 @@ func TestOldPortal(t *testing.T) {
 	}
 }
 
+// TestNoPortal: where neither the document nor the keys are, there is no portal:
+// an old one has its keys. A portal that breaks off in between is told as that.
+func TestNoPortal(t *testing.T) {
+	w := newWorld(t)
+	w.answer("openid-configuration", nil)
+	for what, certs := range map[string]http.HandlerFunc{
+		"not there": nil,
+		"a page":    w.raw(http.StatusOK, "text/html", fixedBody("<html>welcome")),
+		"no keys":   w.raw(http.StatusOK, "application/json", fixedBody("{}")),
+	} {
+		w.answer("certs", certs)
+		_, err := w.client.Begin(t.Context(), "")
+		var refused *PortalError
+		if !errors.As(err, &refused) || refused.Op != opDiscovery || refused.Status != http.StatusNotFound || !strings.Contains(err.Error(), "is its URL right?") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	w.answer("certs", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	var lost *TransportError
+	if _, err := w.client.Begin(t.Context(), ""); !errors.As(err, &lost) || lost.Op != opKeys {
+		t.Errorf("broken off: %v", err)
+	}
+}
+
 // How long tokens live, as portals before and since 0.2.0 say it.
 func TestLivesOfTokens(t *testing.T) {
 	w := newWorld(t)
@@ -240,7 +264,7 @@ func TestOpaqueTokens(t *testing.T) {
 
 // Too many requests are no refusal.
 func TestTooManyRequests(t *testing.T) {
-	if kind := kindOf(http.StatusTooManyRequests, ""); kind != KindUnavailable {
+	if kind := kindOf(opRefresh, http.StatusTooManyRequests, ""); kind != KindUnavailable {
 		t.Errorf("got %s", kind)
 	}
 }

@@ -295,6 +295,34 @@ func TestExplained(t *testing.T) {
 	}
 }
 
+// TestWordsOfARefusal: only the portal's answer to a refresh, and no error of the
+// server, says that the token is not known any more, whatever words are in it.
+func TestWordsOfARefusal(t *testing.T) {
+	g := newGrid(t, "")
+	g.login(t)
+	for _, fault := range []sandbox.PortalFaults{
+		portalJSON("certs", 403, "invalid_token", "The refresh token is invalid"),
+		portalPage("certs", 500, "server_error", "no refresh token in the store"),
+		portalJSON(".well-known", 403, "invalid_token", "The refresh token is invalid"),
+		{Endpoint: "token", CloseBefore: true},
+	} {
+		g.portal.Next(fault)
+		_, err := g.Get(t.Context(), bypass())
+		if err == nil || helper.AsError(err).Action != nil {
+			t.Errorf("%v", err)
+		}
+		if s := g.session(t); s.RefreshToken == "" {
+			t.Fatalf("given up after %v: %+v", err, s)
+		}
+	}
+	g.get(t)
+	g.portal.Next(portalPage("token", 500, "server_error", "Error: the refresh token cannot be looked up"))
+	g.refused(t, helper.CodeBackendUnavailable)
+	if s := g.session(t); s.RefreshToken == "" || s.Broken != brokenAnswer {
+		t.Errorf("%+v", s)
+	}
+}
+
 // TestRevoked: a session that was ended at the portal is one that the user has
 // to begin anew, without guesses about crashes.
 func TestRevoked(t *testing.T) {

@@ -3,6 +3,7 @@ package rcauth
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 
 	"github.com/x509-credential-helper/x509-credential-helper/gsi"
@@ -49,7 +50,7 @@ func withCode(ctx context.Context, p *helper.Profile, err error) *helper.Error {
 		return transportError(ctx, lost)
 	case errors.As(err, &bad):
 		return helper.Errorf(helper.CodeServerRefused, "%w", err).
-			WithHint("check that portal is the URL of a Master Portal, https://HOST/mp-oa2-server as a rule")
+			WithHint(portalHint)
 	case errors.As(err, &id):
 		return idTokenError(id)
 	case errors.As(err, &cred):
@@ -73,6 +74,8 @@ func withCode(ctx context.Context, p *helper.Profile, err error) *helper.Error {
 	return helper.AsError(err)
 }
 
+const portalHint = "check that portal is the URL of a Master Portal, https://HOST/mp-oa2-server as a rule"
+
 // refusalError: what the portal said decides, not how it was coded, see Kind.
 func refusalError(p *helper.Profile, err *PortalError) *helper.Error {
 	coded := func(c helper.Code) *helper.Error { return helper.Errorf(c, "%w", err) }
@@ -95,6 +98,9 @@ func refusalError(p *helper.Profile, err *PortalError) *helper.Error {
 			WithHint("the client's registration must allow the scope %s, and the profile's scopes must have it; then log in anew", scopeProxy)
 	case KindUnavailable:
 		return coded(helper.CodeBackendUnavailable).WithHint("try again later; if it stays so, tell the portal's administrator")
+	}
+	if err.Status == http.StatusNotFound {
+		return coded(helper.CodeServerRefused).WithHint(portalHint)
 	}
 	return coded(helper.CodeServerRefused)
 }

@@ -69,7 +69,7 @@ func (e *PortalError) Error() string {
 // that went with the request: a portal repeats them in some of its texts.
 func (c *Client) refusal(op string, got *answer, secrets ...string) *PortalError {
 	code, description := parseRefusal(got.body)
-	e := &PortalError{Op: op, Status: got.status, Kind: kindOf(got.status, description)}
+	e := &PortalError{Op: op, Status: got.status, Kind: kindOf(op, got.status, description)}
 	secrets = append(secrets, string(c.ClientSecret))
 	e.Code = clip(redact(code, secrets))
 	e.Description = clip(redact(description, secrets))
@@ -155,10 +155,15 @@ var says = []struct {
 	{"failed to execute get command", KindUnavailable},
 }
 
-// kindOf goes by the words, then by the status.
-func kindOf(status int, description string) Kind {
+// kindOf goes by the words, then by the status. Public documents are sent no
+// token that could be refused. Where the server broke over a refresh token, that
+// may be as good as before.
+func kindOf(op string, status int, description string) Kind {
 	description = strings.ToLower(description)
 	for _, s := range says {
+		if op == opDiscovery || op == opKeys || s.kind == KindRefreshToken && status >= 500 {
+			continue
+		}
 		if strings.Contains(description, s.words) {
 			return s.kind
 		}
