@@ -5,7 +5,9 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"net/http"
 	"slices"
@@ -16,11 +18,12 @@ import (
 	"github.com/x509-credential-helper/x509-credential-helper/internal/secret"
 )
 
-// hs256 signs with the client's secret, which a portal does not do: whoever
-// knows the secret of a client could make id_tokens for it.
-func hs256(claims map[string]any) string {
+// hs256 signs with what is no secret of the portal alone, as a portal does not:
+// whoever knows the secret of a client, or the portal's public key, could make
+// id_tokens.
+func hs256(key []byte, claims map[string]any) string {
 	text := b64([]byte(`{"alg":"HS256"}`)) + "." + b64(must(json.Marshal(claims)))
-	mac := hmac.New(sha256.New, []byte(clientSecret))
+	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte(text))
 	return text + "." + b64(mac.Sum(nil))
 }
@@ -32,17 +35,27 @@ func TestIDTokens(t *testing.T) {
 		token func(claims doc) any
 		fault IDTokenFault
 	}{
-		"none at all":       {func(doc) any { return nil }, FaultMissing},
-		"a number":          {func(doc) any { return 5 }, FaultMissing},
-		"alg none":          {func(c doc) any { return jwt("none", nil, c) }, FaultMalformed},
-		"no signature":      {func(c doc) any { return jwt("RS256", nil, c) }, FaultSignature},
-		"alg HS256":         {func(c doc) any { return hs256(c) }, FaultMalformed},
-		"alg PS256":         {func(c doc) any { return jwt("PS256", signer(), c) }, FaultMalformed},
-		"alg of another":    {func(c doc) any { return jwt("RS512", signer(), c) }, FaultSignature},
-		"JSON":              {func(c doc) any { return inJSON(signed(c)) }, FaultMalformed},
-		"JSON after blanks": {func(c doc) any { return " \n" + inJSON(signed(c)) }, FaultMalformed},
-		"blanks in it":      {func(c doc) any { return strings.Replace(signed(c), ".", " .", 1) }, FaultMalformed},
-		"JSON sans header":  {func(c doc) any { return `{"payload":"e30","signature":"e30"}` }, FaultMalformed},
+		"none at all":    {func(doc) any { return nil }, FaultMissing},
+		"a number":       {func(doc) any { return 5 }, FaultMissing},
+		"alg none":       {func(c doc) any { return jwt("none", nil, c) }, FaultMalformed},
+		"no signature":   {func(c doc) any { return jwt("RS256", nil, c) }, FaultSignature},
+		"alg HS256":      {func(c doc) any { return hs256([]byte(clientSecret), c) }, FaultMalformed},
+		"the public key": {func(c doc) any { return hs256(publicPEM(), c) }, FaultMalformed},
+		"brings its key": {func(c doc) any {
+			own := jwks(&otherSigner().PublicKey)["keys"].([]any)[0]
+			return jwtWith(doc{"alg": "RS256", "kid": "k", "jwk": own}, otherSigner(), must(json.Marshal(c)))
+		}, FaultSignature},
+		"critical header": {func(c doc) any {
+			return jwtWith(doc{"alg": "RS256", "crit": []string{"x"}, "x": 1}, signer(), must(json.Marshal(c)))
+		}, FaultSignature},
+		"audience an object": {func(c doc) any { return signed(with(c, "aud", doc{testClient: testClient})) }, FaultMalformed},
+		"empty audience":     {func(c doc) any { return signed(with(c, "aud", []string{})) }, FaultAudience},
+		"alg PS256":          {func(c doc) any { return jwt("PS256", signer(), c) }, FaultMalformed},
+		"alg of another":     {func(c doc) any { return jwt("RS512", signer(), c) }, FaultSignature},
+		"JSON":               {func(c doc) any { return inJSON(signed(c)) }, FaultMalformed},
+		"JSON after blanks":  {func(c doc) any { return " \n" + inJSON(signed(c)) }, FaultMalformed},
+		"blanks in it":       {func(c doc) any { return strings.Replace(signed(c), ".", " .", 1) }, FaultMalformed},
+		"JSON sans header":   {func(c doc) any { return `{"payload":"e30","signature":"e30"}` }, FaultMalformed},
 		"JSON, null header": {func(c doc) any {
 			return `{"payload":"e30","protected":"bnVsbA","header":{"alg":"RS256"},"signature":"e30"}`
 		}, FaultMalformed},
@@ -127,6 +140,10 @@ func TestOtherSubject(t *testing.T) {
 	}
 }
 
+func publicPEM() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: must(x509.MarshalPKIXPublicKey(&signer().PublicKey))})
+}
+
 // old is of an hour ago.
 func old(claims map[string]any) map[string]any {
 	return with(claims, "exp", testTime.Add(-time.Hour).Unix())
@@ -158,10 +175,16 @@ func TestGoodIDTokens(t *testing.T) {
 		"no DN":         func() map[string]any { return with(claims, "cert_subject_dn", nil) },
 		"just begun":    func() map[string]any { return with(claims, "nbf", testTime.Add(4*time.Minute).Unix()) },
 		"just ending":   func() map[string]any { return with(claims, "exp", testTime.Unix()) },
+		"unknown kid":   func() map[string]any { return claims },
 		"two names":     func() map[string]any { return with(with(claims, "given_name", "Jane"), "family_name", "R\x1boe") },
 	} {
 		t.Run(what, func(t *testing.T) {
-			w.answer("token", w.asJSON(func() any { return w.tokens(change()) }))
+			w.answer("token", w.asJSON(func() any {
+				if what == "unknown kid" { // the keys are few, and all are the portal's
+					return with(w.tokens(claims), "id_token", jwtWith(map[string]any{"alg": "RS256", "kid": "x"}, signer(), must(json.Marshal(claims))))
+				}
+				return w.tokens(change())
+			}))
 			got, err := w.client.Exchange(context.Background(), attempt(), testCode)
 			if err != nil {
 				t.Fatal(err)

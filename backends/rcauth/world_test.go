@@ -226,7 +226,11 @@ func jwt(alg string, key *rsa.PrivateKey, claims map[string]any) string {
 }
 
 func jwtOf(alg string, key *rsa.PrivateKey, claims []byte) string {
-	text := b64(must(json.Marshal(map[string]any{"alg": alg, "typ": "JWT", "kid": "k"}))) + "." + b64(claims)
+	return jwtWith(map[string]any{"alg": alg, "typ": "JWT", "kid": "k"}, key, claims)
+}
+
+func jwtWith(header map[string]any, key *rsa.PrivateKey, claims []byte) string {
+	text := b64(must(json.Marshal(header))) + "." + b64(claims)
 	if key == nil {
 		return text + "."
 	}
