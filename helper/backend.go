@@ -180,9 +180,6 @@ type Result struct {
 	// Long is a credential in PEM from which a backend makes others, from a login
 	// alone. It is kept as Session is, sealed.
 	Long secret.Secret
-	// Over is called once after a login, when all has been judged and kept: only
-	// then can a browser be told what came of it. May be nil.
-	Over func(LoginOutcome)
 	// Warnings travel to the caller as they are.
 	Warnings []Warning
 }

@@ -233,8 +233,8 @@ func (h *Helper) obtain(ctx context.Context, w *wish) (*verified, error) {
 	if key != nil {
 		spec.CSR = func(ctx context.Context) ([]byte, error) { return request(ctx, key, w.limited) }
 	}
-	if w.given != nil && h.interactive(w) != nil {
-		return h.loginBrowser(ctx, w, spec, secrets)
+	if w.given != nil && w.given.back != nil {
+		return h.completeLogin(ctx, w, spec, secrets)
 	}
 	stop := h.notice("waiting for " + w.target.Endpoint)
 	res, err := w.backend.Obtain(ctx, spec)
@@ -275,30 +275,13 @@ func (h *Helper) spec(w *wish, secrets *heldSecrets) *Spec {
 	}
 }
 
-// loginBrowser lets a human log in with a browser. Nothing is kept before
+// completeLogin keeps the session of a human who is back. Nothing is kept before
 // everything was verified.
-func (h *Helper) loginBrowser(ctx context.Context, w *wish, spec *Spec, secrets *heldSecrets) (*verified, error) {
-	spec.IdentityProvider = w.given.idp
-	b := h.interactive(w)
-	res, err := b.Login(ctx, spec, h.UI)
+func (h *Helper) completeLogin(ctx context.Context, w *wish, spec *Spec, secrets *heldSecrets) (*verified, error) {
+	res, err := w.given.back.Complete(ctx, spec)
 	if err != nil {
 		return nil, secrets.judge(ctx, err)
 	}
-	got, err := h.keepLogin(ctx, w, spec, res, secrets)
-	if res.Over != nil {
-		var o LoginOutcome
-		if err != nil {
-			o.Error = h.coded(err)
-		} else {
-			o.Identity, o.NotAfter, o.NextLogin = got.info.Identity, got.info.NotAfter, w.given.until
-		}
-		res.Over(o)
-	}
-	return got, err
-}
-
-// keepLogin verifies what a login brought and keeps the session.
-func (h *Helper) keepLogin(ctx context.Context, w *wish, spec *Spec, res *Result, secrets *heldSecrets) (*verified, error) {
 	got, err := h.verify(ctx, w, spec, res, res.Key)
 	if err != nil {
 		return nil, err

@@ -8,13 +8,23 @@ import (
 )
 
 // Interactive is implemented by a Backend whose users log in with their
-// browser. Login calls it in place of Obtain, under the entry's lock and that
-// of the session; what it returns is kept only after it was verified.
+// browser.
 type Interactive interface {
 	// Login brings a human to the server and back. It takes the secrets that a
-	// human types from spec before it shows anything, and honours ctx. It keeps
-	// nothing: Result.Session and Result.Long say what is to be kept.
-	Login(ctx context.Context, spec *Spec, ui LoginUI) (*Result, error)
+	// human types from spec before it shows anything, and honours ctx. No lock is
+	// held meanwhile: nobody's proxy waits for a human.
+	Login(ctx context.Context, spec *Spec, ui LoginUI) (Return, error)
+}
+
+// Return is a human who has come back.
+type Return interface {
+	// Complete is Obtain for them, under the entry's lock and that of the
+	// session. It keeps nothing: Result.Session and Result.Long say what is to be
+	// kept, once all was verified.
+	Complete(ctx context.Context, spec *Spec) (*Result, error)
+	// Over is called once, whatever became of it, when all has been judged and
+	// kept: only then can a browser be told.
+	Over(LoginOutcome)
 }
 
 // LoginUI is what a login in a browser needs of a terminal. Its methods may be

@@ -41,6 +41,10 @@ type LoginAnswer struct {
 // minutes (measured).
 const loginTimeout = 10 * time.Minute
 
+// afterLogin is for what comes when a human is back: who has just logged in is not
+// sent away because they were slow.
+const afterLogin = 2 * time.Minute
+
 // Login tries a pass phrase with the server, puts the proxy into the cache and,
 // unless the configuration forbids it, the pass phrase into the keyring. A pass
 // phrase that the server refuses replaces nothing. The identity seen is
@@ -52,7 +56,7 @@ func (h *Helper) Login(ctx context.Context, r LoginRequest) (*LoginAnswer, error
 	request.Profile = r.Profile
 	request.Interactive = InteractiveAuto
 	request.Timeout = loginTimeout
-	ctx, cancel := context.WithTimeout(h.withPrompts(ctx, request), loginTimeout)
+	ctx, cancel := context.WithTimeout(h.withPrompts(ctx, request), loginTimeout+afterLogin)
 	defer cancel()
 	w, err := h.newWish(request)
 	if err != nil {
@@ -81,9 +85,12 @@ func (h *Helper) login(ctx context.Context, w *wish, r LoginRequest) (*LoginAnsw
 		return nil, Errorf(CodeInvalidRequest, "profile %q needs no login", w.profile.Name)
 	}
 	w.given = &givenSecret{value: r.Passphrase, keep: h.Config.Store.Passphrases == cache.Keyring,
-		askAgain: r.AskAgain, idp: r.IdentityProvider}
+		askAgain: r.AskAgain}
 	if browser {
 		if err := h.checkKeeping(ctx, w, ref); err != nil {
+			return nil, err
+		}
+		if err := h.meetBrowser(ctx, w, r.IdentityProvider); err != nil {
 			return nil, err
 		}
 	} else if ref != nil {
@@ -95,6 +102,9 @@ func (h *Helper) login(ctx context.Context, w *wish, r LoginRequest) (*LoginAnsw
 	}
 	w.identity = w.profile.Identity // a new login may change what was remembered
 	got, err := h.fetch(ctx, w)
+	if w.given.back != nil {
+		w.given.back.Over(h.outcome(w, got, err))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -119,6 +129,35 @@ func (h *Helper) interactive(w *wish) Interactive {
 		return nil
 	}
 	return b
+}
+
+// meetBrowser waits for a human to come back from the browser. The session's lock
+// is needed only to see whether one can be kept: whoever wants a proxy meanwhile
+// has one of the session that is there.
+func (h *Helper) meetBrowser(ctx context.Context, w *wish, idp string) error {
+	ctx, cancel := context.WithTimeout(ctx, loginTimeout)
+	defer cancel()
+	secrets, err := h.takeSecrets(ctx, w, func() {})
+	if err != nil {
+		return err
+	}
+	secrets.close()
+	spec := h.spec(w, secrets)
+	spec.IdentityProvider = idp
+	if w.given.back, err = h.interactive(w).Login(ctx, spec, h.UI); err != nil {
+		return h.ended(ctx, secrets.judge(ctx, err))
+	}
+	return nil
+}
+
+// outcome is what a browser is told.
+func (h *Helper) outcome(w *wish, got *GetAnswer, err error) (o LoginOutcome) {
+	if err != nil {
+		o.Error = h.coded(err)
+		return o
+	}
+	o.Identity, o.NotAfter, o.NextLogin = got.Credential.Identity, got.Credential.NotAfter, w.given.until
+	return o
 }
 
 // giveSecret asks for the pass phrase, unless the login brought it.

@@ -24,8 +24,7 @@ type heldSecrets struct {
 	stored  bool   // the primary came from the keyring
 	sent    bool   // it went out
 	asking  func() // called before a human is asked: time to use
-	opened  []openedSecret
-	local   bool // the keyring's, for a file of this machine, was handed out
+	local   bool   // the keyring's, for a file of this machine, was handed out
 
 	ready    bool // a new value of the primary one can be kept
 	warnings []Warning
@@ -79,12 +78,17 @@ func (s *heldSecrets) find(ctx context.Context, ref *SecretRef) error {
 	return s.h.storage(err)
 }
 
-// makeReady sees to it that a session can be kept before a human logs in for it.
+// makeReady sees to it that a session can be kept: before a human logs in for it,
+// and when they are back. A keyring that has gone in between leaves them a proxy.
 func (s *heldSecrets) makeReady(ctx context.Context, ref *SecretRef) error {
 	if !s.w.given.keep {
 		return nil
 	}
-	return s.Ready(ctx, ref.Kind, nil)
+	err := s.Ready(ctx, ref.Kind, nil)
+	if s.w.given.back != nil && s.h.doesWithout(err) {
+		return nil // keepSession says so
+	}
+	return err
 }
 
 // withoutKeyring asks for the secret that could not be had, if somebody is
@@ -207,7 +211,7 @@ func (s *heldSecrets) other(ctx context.Context, ref *SecretRef) (secret.Secret,
 	s.w.typed = true
 	value, err := s.h.readSecret(ctx, ref, s.w.request.Client)
 	if err == nil && s.w.given != nil {
-		s.opened = append(s.opened, openedSecret{ref, value})
+		s.w.given.opened = append(s.w.given.opened, openedSecret{ref, value})
 	}
 	return value, err
 }
@@ -231,8 +235,9 @@ func (s *heldSecrets) sending(ctx context.Context) error {
 // judge notes what became of the stored secret.
 func (s *heldSecrets) judge(ctx context.Context, err error) error {
 	e := s.h.coded(err)
-	refused := e.Code == CodeAuthenticationFailed && s.lock != nil
-	session := s.lock != nil && s.w.primary().isSession()
+	ref := s.w.primary()
+	refused := e.Code == CodeAuthenticationFailed && ref != nil
+	session := ref != nil && ref.isSession()
 	switch human := e.Code == CodeInteractionRequired; {
 	case refused && !session, human && s.local: // what is kept does not open the file
 		s.h.loginAction(e, s.w.profile.Name)
@@ -291,10 +296,10 @@ func (s *heldSecrets) accepted(ctx context.Context) error {
 
 // keepOpened keeps what was typed at a login to open files of this machine.
 func (s *heldSecrets) keepOpened(ctx context.Context) error {
-	for _, o := range s.opened {
-		if !s.w.given.keep {
-			continue
-		}
+	if s.w.given == nil || !s.w.given.keep {
+		return nil
+	}
+	for _, o := range s.w.given.opened {
 		lock, err := s.h.Cache.LockSecret(ctx, o.ref.Account)
 		if err == nil {
 			err = lock.Put(ctx, o.value)
@@ -315,6 +320,7 @@ func (s *heldSecrets) keepOpened(ctx context.Context) error {
 func (s *heldSecrets) close() {
 	if s.lock != nil {
 		_ = s.lock.Close()
+		s.lock = nil
 	}
 }
 

@@ -38,8 +38,9 @@ type givenSecret struct {
 	kept  string // where it was kept
 	why   error  // why not, though it should have been
 
-	askAgain bool      // also for secrets that last
-	idp      string    // where a login in a browser begins
+	askAgain bool // also for secrets that last
+	opened   []openedSecret
+	back     Return    // from a login in a browser
 	until    time.Time // when the session of a login in a browser ends
 }
 

@@ -9,22 +9,44 @@ import (
 )
 
 // Login implements helper.Interactive.
-func (b *Backend) Login(ctx context.Context, spec *helper.Spec, ui helper.LoginUI) (*helper.Result, error) {
+func (b *Backend) Login(ctx context.Context, spec *helper.Spec, ui helper.LoginUI) (helper.Return, error) {
 	f, err := b.prepare(spec)
 	if err != nil {
 		return nil, b.coded(ctx, spec.Profile, err)
 	}
 	defer f.client.HTTP.CloseIdleConnections()
-	res, err := f.login(ctx, ui)
+	back, err := f.login(ctx, ui)
 	if err != nil {
 		return nil, b.coded(ctx, spec.Profile, err)
+	}
+	return back, nil
+}
+
+// returned is a user with a code. The page in the browser waits for what comes of
+// the whole.
+type returned struct {
+	f       *fetcher
+	attempt *Attempt
+	code    string
+	finish  func(helper.LoginOutcome)
+}
+
+// Complete implements helper.Return.
+func (r *returned) Complete(ctx context.Context, spec *helper.Spec) (*helper.Result, error) {
+	r.f.spec = spec
+	defer r.f.client.HTTP.CloseIdleConnections()
+	res, err := r.f.complete(ctx, r.attempt, r.code)
+	if err != nil {
+		return nil, r.f.b.coded(ctx, spec.Profile, err)
 	}
 	return res, nil
 }
 
-// login brings the user to the portal and back. The page in the browser waits for
-// what came of the whole: Result.Over.
-func (f *fetcher) login(ctx context.Context, ui helper.LoginUI) (*helper.Result, error) {
+// Over implements helper.Return.
+func (r *returned) Over(o helper.LoginOutcome) { r.finish(o) }
+
+// login brings the user to the portal and back.
+func (f *fetcher) login(ctx context.Context, ui helper.LoginUI) (*returned, error) {
 	if err := f.set.needProxies(); err != nil {
 		return nil, err
 	}
@@ -40,17 +62,12 @@ func (f *fetcher) login(ctx context.Context, ui helper.LoginUI) (*helper.Result,
 		idphint: cmp.Or(f.spec.IdentityProvider, f.set.idphint), ui: ui,
 	}
 	a, code, finish, err := l.run(ctx)
-	var res *helper.Result
-	if err == nil {
-		res, err = f.complete(ctx, a, code)
-	}
 	if err != nil {
 		e := f.b.coded(ctx, f.spec.Profile, err)
 		finish(helper.LoginOutcome{Error: e})
 		return nil, e
 	}
-	res.Over = finish // the dispatcher has yet to judge it
-	return res, nil
+	return &returned{f, a, code, finish}, nil
 }
 
 // complete makes a session and a proxy of a code. Userinfo comes before the
