@@ -150,6 +150,7 @@ func TestHostileLogin(t *testing.T) {
 		"alg none":         {sandbox.PortalFaults{Endpoint: "token", Header: func(h map[string]any) { h["alg"] = "none" }}, helper.CodeInvalidCredential},
 		"userinfo differs": {claim("userinfo", "sub", "joe@sandbox.invalid"), helper.CodeServerRefused},
 		"another DN":       {claim("userinfo", "cert_subject_dn", "CN=Joe,OU=People,O=Sandbox,C=XX"), helper.CodeInvalidCredential},
+		"id_token's DN":    {claim("token", "cert_subject_dn", "CN=Joe,OU=People,O=Sandbox,C=XX"), helper.CodeInvalidCredential},
 		"wrong key":        {sandbox.PortalFaults{Endpoint: "getproxy", WrongKey: true}, helper.CodeInvalidCredential},
 		"code used":        {portalJSON("token", 400, "invalid_request", "Error: authorization code has been used"), helper.CodeServerRefused},
 		"wrong secret":     {portalJSON("token", 403, "unauthorized_client", "Incorrect secret"), helper.CodeAuthenticationFailed},
@@ -292,6 +293,26 @@ func TestExplained(t *testing.T) {
 	g.refused(t, helper.CodeBackendUnavailable)
 	if e := g.refused(t, helper.CodeInteractionRequired); !strings.Contains(e.Message, "could not be used") {
 		t.Error(e.Message)
+	}
+}
+
+// TestAnothersUserInfo: what the portal says of the user is about the session's.
+func TestAnothersUserInfo(t *testing.T) {
+	g := newGrid(t, "")
+	g.login(t)
+	ask := func() (who *Claims, err error) {
+		_, err = g.Use(t.Context(), "p", func(ctx context.Context, _ helper.Backend, spec *helper.Spec) error {
+			who, err = g.backend.UserInfo(ctx, spec)
+			return err
+		})
+		return who, err
+	}
+	g.portal.Next(sandbox.PortalFaults{Endpoint: "userinfo", Claims: func(c map[string]any) { c["sub"] = "joe@sandbox.invalid" }})
+	if who, err := ask(); who != nil || helper.AsError(err).Code != helper.CodeServerRefused {
+		t.Errorf("%+v, %v", who, err)
+	}
+	if who, err := ask(); err != nil || who.Subject != gridUser().Subject {
+		t.Errorf("%+v, %v", who, err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package rcauth
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/subtle"
@@ -111,7 +112,7 @@ func (c *Client) judge(p *Provider, token *oidc.IDToken, call tokenCall) (*Claim
 		return nil, &IDTokenError{Fault: FaultSubject, Detail: "it is of another user than the login"}
 	}
 	if !c.rightIssuer(p, token.Issuer) {
-		return nil, &IDTokenError{Fault: FaultIssuer, Detail: "its issuer is " + quoted(token.Issuer) + ", not the portal: if that is right, configure it as the issuer"}
+		return nil, &IDTokenError{Fault: FaultIssuer, Detail: "its issuer is " + quoted(token.Issuer) + ", and " + quoted(cmp.Or(p.Issuer, c.Portal)) + " was expected: if it is right, configure it as the issuer"}
 	}
 	return claims, c.inTime(token, &own)
 }

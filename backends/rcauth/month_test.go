@@ -189,11 +189,28 @@ func TestLongVO(t *testing.T) {
 	if len(a.Get.Credential.VOMS) != 1 || !hasWarning(a.Get.Warnings, "no_refresh_token") {
 		t.Errorf("%+v", a.Get)
 	}
+	if left := a.Until.Sub(g.clock()); left < 11*time.Hour || left > 12*time.Hour {
+		t.Errorf("the next login is in %v, want the end of the only proxy", left)
+	}
 	if got, err := g.Get(t.Context(), helper.DefaultGetRequest()); err != nil || got.Source != helper.SourceCache {
 		t.Errorf("%v", err)
 	}
 	if e := g.refused(t, helper.CodeInteractionRequired); e.Action == nil || !strings.Contains(e.Message, "VO") {
 		t.Errorf("%+v", e)
+	}
+}
+
+// TestLongAnothers: the one proxy of a login is of who logged in, or nothing is kept.
+func TestLongAnothers(t *testing.T) {
+	g := newGrid(t, "", noTokens, func(o *sandbox.PortalOptions, _ *sandbox.PortalClient) {
+		o.Users = append(o.Users, sandbox.PortalUser{Subject: "joe@sandbox.invalid", Name: "Joe"})
+	})
+	g.portal.SetFaults(sandbox.PortalFaults{Endpoint: "getproxy", As: "joe@sandbox.invalid"})
+	if _, err := g.Login(t.Context(), helper.LoginRequest{}); helper.AsError(err).Code != helper.CodeInvalidCredential {
+		t.Errorf("%v", err)
+	}
+	if n := sealedLong(t, g.dir); n != 0 {
+		t.Errorf("%d long-lived proxies are kept", n)
 	}
 }
 

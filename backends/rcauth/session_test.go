@@ -93,6 +93,71 @@ func TestOtherHost(t *testing.T) {
 	}
 }
 
+// TestMark: while the portal is asked the keyring says so, with nothing left of what
+// was heard before; a session that is forgotten meanwhile is not brought back.
+func TestMark(t *testing.T) {
+	g := newGrid(t, "")
+	g.login(t)
+	put := func(s *session) {
+		kept, err := s.encode()
+		if err != nil {
+			t.Error(err)
+		}
+		if err := g.keys.Memory.Set(t.Context(), g.account("session"), kept); err != nil {
+			t.Error(err)
+		}
+	}
+	s := g.session(t)
+	s.Began, s.Broken = g.clock().Add(-time.Hour), brokenUnheard
+	put(s)
+	asked := 0
+	g.portal.Next(sandbox.PortalFaults{Endpoint: "token", Answer: func(*sandbox.PortalAnswer) {
+		asked++
+		if during := g.session(t); !during.Began.Equal(g.clock()) || during.Broken != "" || during.RefreshToken != s.RefreshToken {
+			t.Errorf("the mark is %+v", during)
+		}
+	}})
+	g.get(t)
+	if after := g.session(t); asked != 1 || !after.Began.IsZero() || after.RefreshToken == s.RefreshToken {
+		t.Errorf("asked %d times; %+v", asked, after)
+	}
+	before := g.refreshes()
+	g.portal.Next(sandbox.PortalFaults{Endpoint: ".well-known", Answer: func(*sandbox.PortalAnswer) {
+		if err := g.keys.Memory.Delete(t.Context(), g.account("session")); err != nil {
+			t.Error(err)
+		}
+	}})
+	if e := g.refused(t, helper.CodeInteractionRequired); e.Action == nil || g.refreshes() != before {
+		t.Errorf("%+v", e)
+	}
+}
+
+// TestBreach: only a request that may have asked for new tokens can have cost the
+// old one.
+func TestBreach(t *testing.T) {
+	for _, tt := range []struct {
+		err    error
+		broken string
+		over   bool
+	}{
+		{&TransportError{Op: opRefresh, Sent: true}, brokenUnheard, true},
+		{&TransportError{Op: opRefresh}, brokenUnheard, false},
+		{&TransportError{Op: opKeys, Sent: true}, brokenUnheard, false},
+		{&PortalError{Op: opRefresh, Status: 403, Kind: KindRefreshToken}, "", true},
+		{&PortalError{Op: opRefresh, Status: 403, Kind: KindClient}, brokenAnswer, false},
+		{&PortalError{Op: opRefresh, Status: 502, Kind: KindUnavailable}, brokenAnswer, true},
+		{&PortalError{Op: opKeys, Status: 502, Kind: KindUnavailable}, brokenAnswer, false},
+		{&AnswerError{Op: opRefresh}, brokenAnswer, true},
+		{&AnswerError{Op: opKeys}, brokenAnswer, false},
+		{&IDTokenError{Fault: FaultNonce}, brokenAnswer, true},
+		{&RequestError{}, "", false},
+	} {
+		if broken, over := breach(tt.err); over != tt.over || over && broken != tt.broken {
+			t.Errorf("%#v: %q, %t", tt.err, broken, over)
+		}
+	}
+}
+
 // TestStored: a refresh token and a client secret can be put into the keyring by
 // hand, and what is none cannot.
 func TestStored(t *testing.T) {
