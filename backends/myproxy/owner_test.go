@@ -71,6 +71,34 @@ func TestOwner(t *testing.T) {
 	}
 }
 
+// The pass phrase of the private key does not go to the server with it, and must
+// be one that a logon can send.
+func TestStoreKeepsPassphrase(t *testing.T) {
+	w := newWorld(t)
+	alice := w.user("Alice")
+	told := make(chan string, 2)
+	f := w.serve(nil, func(f *fake, c *tls.Conn, _ net.Conn) {
+		told <- f.request(c)
+		_, _ = io.WriteString(c, okResponse)
+		buf := make([]byte, 64<<10)
+		n, _ := c.Read(buf)
+		told <- string(buf[:n])
+		_, _ = io.WriteString(c, okResponse)
+	})
+	for pass, good := range map[string]bool{canary: true, "xLIFETIME=5": false} {
+		text, err := alice.TraditionalPEM([]byte(pass))
+		must(t, err)
+		_, err = w.client(f.addr).Store(t.Context(), StoreRequest{Username: "jane", Passphrase: []byte(pass), Certificate: text, Key: text})
+		var refused *RequestError
+		if good != (err == nil) || !good && (!errors.As(err, &refused) || refused.Field != fieldPassphrase) {
+			t.Errorf("%s: got %v", pass, err)
+		}
+	}
+	if request, text := <-told, <-told; !strings.Contains(request, "\nPASSPHRASE=\n") || strings.Contains(request+text, canary) {
+		t.Errorf("the server was told %q, %q", request, text)
+	}
+}
+
 // New pass phrases have to be of 6 to 1023 bytes, before a connection is made.
 func TestNewPassphrases(t *testing.T) {
 	w := newWorld(t)

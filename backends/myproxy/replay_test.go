@@ -68,6 +68,10 @@ func recordings(t testing.TB, glob string) []*recording {
 		recs[i] = &recording{dir: dir}
 		must(t, json.Unmarshal(data, recs[i]))
 		recs[i].adapt()
+		if recs[i].Renewal != "" {
+			recs[i].renew, err = gsi.ParseCredential([]byte(recs[i].Renewal))
+			must(t, err)
+		}
 	}
 	return recs
 }
@@ -294,6 +298,9 @@ func (r *recording) test(t *testing.T, how cut) {
 	var err error
 	var refused *RequestError
 	_, canonical := r.asked()
+	if proof := r.clientData(t, 0); r.Renewal != "" && proof != nil && !r.proves(proof) {
+		canonical = false // a wrong signature, which this client would never send
+	}
 	if canonical {
 		err = r.call(t, c)
 	}

@@ -19,7 +19,7 @@ import (
 type StoreRequest struct {
 	Username string
 	// Passphrase is the one that opens Key, which becomes that of every later
-	// logon.
+	// logon. It is not sent: a server does not need it before.
 	Passphrase     secret.Secret
 	CredentialName string
 	Description    string
@@ -116,8 +116,11 @@ func (c *Client) notThere(ctx context.Context, req *StoreRequest) ([]*HostError,
 // request checks what needs no server, and returns the request of the protocol.
 func (r *StoreRequest) request() (request, error) {
 	seconds, err := wholeSeconds(fieldMaxLifetime, r.MaxLifetime)
+	if err == nil { // a later logon must be able to send it
+		err = CheckPassphrase(r.Passphrase)
+	}
 	return request{
-		command: commandStore, username: r.Username, passphrase: r.Passphrase, seconds: seconds,
+		command: commandStore, username: r.Username, seconds: seconds,
 		credName: r.CredentialName, description: r.Description, policy: r.Policy,
 	}, err
 }
