@@ -8,7 +8,6 @@ import (
 	"encoding/pem"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/x509-credential-helper/x509-credential-helper/gsi"
@@ -35,8 +34,11 @@ type DelegationRequest struct {
 	// second connection, verified against that directory in place of
 	// Client.Trust.
 	Bootstrap *BootstrapRequest
-	// UpdateTrustRoots installs the server's trust roots in TrustRootsDir.
+	// UpdateTrustRoots installs the server's trust roots in TrustRootsDir, as far
+	// as TrustRootsMode allows: by its zero value, UpdateOnly, nobody new is
+	// trusted. See InstallTrustRoots.
 	UpdateTrustRoots bool
+	TrustRootsMode   InstallMode
 	TrustRootsDir    string
 }
 
@@ -85,7 +87,7 @@ func (c *Client) GetDelegation(ctx context.Context, req DelegationRequest) (*Del
 		return nil, err
 	}
 	if req.UpdateTrustRoots && len(got.TrustRoots) > 0 {
-		done, err := InstallTrustRoots(ctx, req.TrustRootsDir, got.TrustRoots, All)
+		done, err := InstallTrustRoots(ctx, req.TrustRootsDir, got.TrustRoots, req.TrustRootsMode)
 		if err != nil {
 			return d, err
 		}
@@ -222,11 +224,8 @@ func (d *Delegation) verify(req *DelegationRequest, public crypto.PublicKey, opt
 	if req.Limited && !info.Limited {
 		return bad("gave a full proxy where a limited one was asked for", nil)
 	}
-	for _, vo := range req.VOMS {
-		name, _, _ := strings.Cut(vo, ":")
-		if !slices.ContainsFunc(info.VOMS, func(a voms.Attributes) bool { return a.VO == name }) {
-			return bad(fmt.Sprintf("left out the attributes of the VO %q", name), nil)
-		}
+	if err := voms.Satisfies(info.VOMS, wishes(req.VOMS)); err != nil {
+		return bad("left out attributes that were asked for", err)
 	}
 	if req.Renew == nil {
 		return nil
@@ -236,4 +235,19 @@ func (d *Delegation) verify(req *DelegationRequest, public crypto.PublicKey, opt
 		return bad("gave the proxy of somebody else than that of the credential to renew", err)
 	}
 	return nil
+}
+
+// wishes are VOs as they were asked for. Of one in a form that this package does
+// not know, such as "vo:all", any attribute will do.
+func wishes(vos []string) []voms.Request {
+	all := make([]voms.Request, len(vos))
+	for i, vo := range vos {
+		wish, err := voms.ParseRequest(vo)
+		if err != nil {
+			wish.VO, _, _ = strings.Cut(vo, ":")
+			wish.FQAN = ""
+		}
+		all[i] = wish
+	}
+	return all
 }

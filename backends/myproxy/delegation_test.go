@@ -8,6 +8,7 @@ import (
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
 	"io"
@@ -103,7 +104,7 @@ func TestGetDelegationRefuses(t *testing.T) {
 		{"somebody else's issuer", func(c chain) chain { return chain{c[0], bob.Chain[0]} }, DelegationRequest{}, "not good"},
 		{"the chain twice", func(c chain) chain { return append(c, c...) }, DelegationRequest{}, "not good"},
 		{"a full proxy for a limited one", nil, DelegationRequest{Request: csr, Limited: true}, "full proxy"},
-		{"no VOMS attributes", nil, DelegationRequest{LogonRequest: LogonRequest{VOMS: []string{"atlas:/atlas/Role=x"}}}, `"atlas"`},
+		{"no VOMS attributes", nil, DelegationRequest{LogonRequest: LogonRequest{VOMS: []string{"atlas:/atlas/Role=x"}}}, "lacks the VOMS attribute atlas:/atlas/Role=x"},
 		{"somebody else's proxy for a renewal", nil, DelegationRequest{LogonRequest: LogonRequest{Renew: bob}}, "somebody else"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -192,6 +193,35 @@ func TestGetDelegationBootstrap(t *testing.T) {
 	}
 }
 
+// A logon that brings trust roots along trusts nobody new unless it says so:
+// nobody was asked.
+func TestGetDelegationNewAuthority(t *testing.T) {
+	w, other := newWorld(t), newWorld(t)
+	other.ca = other.sign(&x509.Certificate{
+		Subject: pkix.Name{CommonName: "Another CA"}, NotBefore: w.now.Add(-time.Hour), NotAfter: w.now.Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true,
+	}, other.key.Public())
+	alice := w.user("Alice")
+	name := filepath.Base(other.path(".0"))
+	f := w.serve(nil, repository(w, alice, rootsResponse(name, string(certificatePEM(other.ca))), nil))
+	for _, tc := range []struct {
+		mode InstallMode
+		want []string
+	}{{UpdateOnly, nil}, {All, []string{name}}} {
+		dir := t.TempDir()
+		got, err := w.client(f.addr).GetDelegation(t.Context(), DelegationRequest{
+			LogonRequest: LogonRequest{Username: "jane", Passphrase: []byte(canary)}, KeyKind: gsi.KeyP256,
+			UpdateTrustRoots: true, TrustRootsMode: tc.mode, TrustRootsDir: dir,
+		})
+		must(t, err)
+		there, err := filepath.Glob(filepath.Join(dir, "*.0"))
+		must(t, err)
+		if got.Installed == nil || len(got.Installed.New) != 1 || len(there) != len(tc.want) {
+			t.Errorf("mode %d: %q, %+v", tc.mode, there, got.Installed)
+		}
+	}
+}
+
 // Trust roots with hostile names leave the directory as it is, and what lies
 // around it.
 func TestHostileTrustRoots(t *testing.T) {
@@ -218,7 +248,7 @@ func TestHostileTrustRoots(t *testing.T) {
 			f := w.serve(nil, repository(w, alice, rootsResponse(files...), nil))
 			got, err := w.client(f.addr).GetDelegation(t.Context(), DelegationRequest{
 				LogonRequest: LogonRequest{Username: "jane", Passphrase: []byte(canary)}, KeyKind: gsi.KeyP256,
-				UpdateTrustRoots: true, TrustRootsDir: dir,
+				UpdateTrustRoots: true, TrustRootsMode: All, TrustRootsDir: dir,
 			})
 			var install *gsi.InstallError
 			notInstalled := errors.As(err, &install)

@@ -29,6 +29,7 @@ type Part string
 // The parts of the lab.
 const (
 	MyProxyServer Part = "myproxy-server"
+	MyProxyVOMS   Part = "myproxy-server's VOMS"
 	MyProxyClient Part = "myproxy client"
 	XRootDServer  Part = "xrootd"
 	XRootDHTTP    Part = "xrootd's HTTP" // https:// and davs://
@@ -54,6 +55,7 @@ const (
 // installed.
 var programs = map[Part]map[string]string{
 	MyProxyServer: {"myproxy-server": "myproxy-server", "myproxy-store": "myproxy", "openssl": "openssl"},
+	MyProxyVOMS:   {"/usr/lib/*/libmyproxy_voms.so": "libmyproxy-voms"},
 	MyProxyClient: {"myproxy-logon": "myproxy"},
 	XRootDServer:  {"xrootd": "xrootd-server", "openssl": "openssl"},
 	XRootDHTTP:    {"/usr/lib/*/libXrdHttp-5.so": "xrootd-server-plugins"},
