@@ -71,6 +71,11 @@ func (e *ServerError) Error() string {
 // Words is what the server said, in one line that is safe to show.
 func (e *ServerError) Words() string { return helper.CleanText(strings.Join(e.Texts, "; ")) }
 
+// Says reports whether the server said this, however much else: Words is cut.
+func (e *ServerError) Says(text string) bool {
+	return strings.Contains(strings.Join(e.Texts, "\n"), text)
+}
+
 // Unwrap returns ErrClearText where that is what happened.
 func (e *ServerError) Unwrap() error {
 	if e.ClearText {

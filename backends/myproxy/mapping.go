@@ -143,10 +143,10 @@ func serverError(p *helper.Profile, req *LogonRequest, err *ServerError) *helper
 		// then says "authentication failed" whatever the pass phrase.
 		return e.WithHint("this is not about the pass phrase: the server itself is in trouble (an expired host certificate does that), its administrator's log says why")
 	}
-	if len(req.VOMS) > 0 && len(req.VOMSES) == 0 && strings.Contains(strings.ToUpper(err.Words()), "VO") {
+	if len(req.VOMS) > 0 && len(req.VOMSES) == 0 && err.Says("VOMS") {
 		return e.WithHint("no vomses line for %s was found here; set vomses in the profile", strings.Join(req.VOMS, ", "))
 	}
-	if strings.Contains(err.Words(), "X509_verify_cert() failed: certificate has expired") {
+	if err.Says("X509_verify_cert() failed: certificate has expired") {
 		// Measured: that is the stored credential; an expired client is told otherwise.
 		return e.WithHint("the credential that is stored there has expired: store a new one with: x509-credential-helper myproxy put")
 	}
@@ -158,8 +158,7 @@ func serverError(p *helper.Profile, req *LogonRequest, err *ServerError) *helper
 // client through (measured: Debian myproxy-server 6.2.14); another pass phrase
 // would not help. nil: it has nothing to do with that.
 func unattendedError(req *LogonRequest, err *ServerError) *helper.Error {
-	words := err.Words()
-	if err.Kind == KindAuthentication && (strings.Contains(words, "No credentials exist") || strings.Contains(words, "unknown username")) {
+	if err.Kind == KindAuthentication && (err.Says("No credentials exist") || err.Says("unknown username")) {
 		return helper.Errorf(helper.CodeNotFound, "%w", err).
 			WithHint("check username and credential_name in the profile, or store a credential that may be renewed")
 	}
@@ -168,13 +167,13 @@ func unattendedError(req *LogonRequest, err *ServerError) *helper.Error {
 	}
 	e := helper.Errorf(helper.CodeAuthorizationDenied, "%w", err)
 	switch {
-	case strings.Contains(words, "locked"):
+	case err.Says("locked"):
 		return nil
-	case strings.Contains(words, "self-authz"):
+	case err.Says("self-authz"):
 		return e.WithHint("the server does not let a user's own certificate do this: set tls_identity = \"anonymous\" in the profile, or ask its administrator for allow_self_authorization")
-	case strings.Contains(words, "does not match credential to be renewed"):
+	case err.Says("does not match credential to be renewed"):
 		return e.WithHint("the proxy belongs to somebody else than the stored credential: check seed, username and credential_name in the profile")
-	case strings.Contains(words, "verification failed"):
+	case err.Says("verification failed"):
 		return e.WithHint("the server does not accept the proxy that was to be renewed: put another one into the seed")
 	case req.Renew != nil:
 		return e.WithHint("the credential must have been stored with a policy of renewers that this client matches, and the server's authorized_renewers must match it, too; an anonymous client needs \"*\" or \"<anonymous>\" in both")

@@ -47,12 +47,8 @@ func classify(texts []string) Kind {
 	return KindRefused
 }
 
-// refusal makes a ServerError of a response that is not OK.
+// refusal makes a ServerError of a response that says so.
 func refusal(server string, stage Stage, r *response) error {
-	if r.code == responseChallenge {
-		return &ServerError{Server: server, Kind: KindAuthentication, Stage: stage,
-			Texts: []string{"the server asks for the proof of a credential to renew, because no pass phrase was sent"}}
-	}
 	return &ServerError{Server: server, Kind: classify(r.texts), Stage: stage, Texts: r.texts}
 }
 
@@ -89,4 +85,21 @@ func refusesIdentity(err error) bool {
 func tooOld(err error) bool {
 	text := err.Error()
 	return strings.HasSuffix(text, "tls: protocol version not supported") || strings.Contains(text, "tls: server selected unsupported protocol version")
+}
+
+// unanswered makes a ServerError of a challenge that nobody can answer: that of a
+// credential to renew, or SASL's. Servers ask for it where no pass phrase came,
+// and also after one that does not count: it says nothing about that one
+// (measured: Debian myproxy-server 6.2.14).
+func (s *session) unanswered(stage Stage, r *response) error {
+	e := &ServerError{Server: s.server, Kind: KindAuthentication, Stage: stage}
+	if s.withPassphrase {
+		e.Kind = KindDenied
+	}
+	methods := make([]string, len(r.challenges))
+	for i, c := range r.challenges {
+		methods[i], _, _ = strings.Cut(c, ":")
+	}
+	e.Texts = []string{"another proof than what was sent is wanted: " + strings.Join(methods, " or ")}
+	return e
 }

@@ -66,7 +66,7 @@ func checkRenew(r *LogonRequest) error {
 // renew, and reads the response to it.
 func (s *session) prove(cred *gsi.Credential, challenge *response) (*response, error) {
 	if cred == nil {
-		return nil, refusal(s.server, StageRequest, challenge)
+		return nil, s.unanswered(StageRequest, challenge)
 	}
 	proof, err := makeProof(cred, challenge.challenges)
 	var odd *ProtocolError

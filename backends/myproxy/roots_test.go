@@ -3,12 +3,20 @@ package myproxy
 import (
 	"bufio"
 	"bytes"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"github.com/x509-credential-helper/x509-credential-helper/gsi"
 )
 
 const okHead = "VERSION=MYPROXYv2\nRESPONSE=0\n"
@@ -156,6 +164,75 @@ func TestCertificateMessageLimit(t *testing.T) {
 	half := w.bigCertificate(maxCertificates / 2)
 	if _, err = readChain(bufio.NewReader(strings.NewReader("\x02" + half + half))); !errors.As(err, &c) {
 		t.Errorf("two halves and the count: got %v", err)
+	}
+}
+
+// The same for what else comes in place of certificates: the credential of
+// RETRIEVE with its NUL, and the server's certificate request of PUT.
+func TestOtherMessageLimits(t *testing.T) {
+	w := newWorld(t)
+	alice := w.user("Alice")
+	text, err := alice.TraditionalPEM([]byte(canary))
+	must(t, err)
+	stored := func(size int) string {
+		return string(text) + strings.Repeat("\n", size-len(text)-1) + "\x00"
+	}
+	request := func(size int) string {
+		key := newRSAKey(t)
+		extra := 0
+		for { // its length fields grow with it
+			der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
+				ExtraExtensions: []pkix.Extension{{Id: []int{1, 2, 3, 4}, Value: make([]byte, extra)}},
+			}, key)
+			must(t, err)
+			if len(der) == size {
+				return string(der)
+			}
+			extra += size - len(der)
+		}
+	}
+	retrieve := func(c *Client) error {
+		got, err := c.Retrieve(t.Context(), RetrieveRequest{Username: "jane", Passphrase: []byte(canary)})
+		if err == nil && len(got.PEM) != maxCertificates-1 {
+			t.Errorf("%d bytes", len(got.PEM))
+		}
+		return err
+	}
+	put := func(c *Client) error {
+		c.Identity = identityOf(alice)
+		_, err := c.Put(t.Context(), PutRequest{Username: "jane", Passphrase: []byte(canary)})
+		return err
+	}
+	for _, tc := range []struct {
+		name     string
+		good, in string
+		call     func(*Client) error
+	}{
+		{"a stored credential", stored(maxCertificates), stored(maxCertificates + 1), retrieve},
+		{"a certificate request", request(gsi.MaxRequestBytes), request(gsi.MaxRequestBytes + 1), put},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			serve := func(data string) error {
+				f := w.serve(nil, func(f *fake, c *tls.Conn, _ net.Conn) {
+					f.request(c)
+					_, _ = io.WriteString(c, okResponse+data)
+					if data[0] == 0x30 { // it waits for certificates
+						_, _ = c.Read(make([]byte, 64<<10))
+					}
+					_, _ = io.WriteString(c, okResponse)
+				})
+				return tc.call(w.client(f.addr))
+			}
+			if err := serve(tc.good); err != nil {
+				t.Errorf("at the limit: %v", err)
+			}
+			err := serve(tc.in)
+			var p *ProtocolError
+			var c *CertificateError
+			if !errors.As(err, &p) && !errors.As(err, &c) || !strings.Contains(err.Error(), "more than") {
+				t.Errorf("one above: got %v", err)
+			}
+		})
 	}
 }
 

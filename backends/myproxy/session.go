@@ -46,9 +46,10 @@ type session struct {
 	peer    []*x509.Certificate // of the server, as TLS gave them
 	null    time.Duration       // how long to wait for the NUL of TLS 1.3
 	// wantRoots: the first answer carries a trust directory.
-	wantRoots bool
-	asked     bool  // something of the request may have gone out
-	stage     Stage // that a refusal belongs to which comes before its time
+	wantRoots      bool
+	withPassphrase bool  // the request has one
+	asked          bool  // something of the request may have gone out
+	stage          Stage // that a refusal belongs to which comes before its time
 }
 
 // close ends the connection without close_notify, as the servers do: sending
@@ -168,7 +169,7 @@ func (s *session) receiveOK(doing string, stage Stage) error {
 // demandOK refuses a challenge where nobody can answer one.
 func (s *session) demandOK(res *response, stage Stage) error {
 	if res.code != responseOK {
-		return refusal(s.server, stage, res)
+		return s.unanswered(stage, res)
 	}
 	return nil
 }
@@ -199,7 +200,7 @@ func (s *session) lastWords(failed error) error {
 	if err == nil {
 		res, err = readResponse(s.in, false)
 	}
-	if err == nil && res.code != responseOK {
+	if err == nil && res.code == responseError {
 		return refusal(s.server, cmp.Or(s.stage, StageRequest), res)
 	}
 	var said *ServerError

@@ -29,7 +29,7 @@ func (c *Client) connect(ctx context.Context, host string, x *exchange) (*sessio
 		}
 		return nil, &HostError{Host: host, Err: err}
 	}
-	s := &session{ctx: ctx, server: host, timeout: orDefault(c.IOTimeout, defaultIOTimeout), wantRoots: x.request.trustRoots}
+	s := &session{ctx: ctx, server: host, timeout: orDefault(c.IOTimeout, defaultIOTimeout), wantRoots: x.request.trustRoots, withPassphrase: len(x.request.passphrase) > 0}
 	s.raw = &watchedConn{Conn: conn}
 	s.release = context.AfterFunc(ctx, func() { _ = conn.Close() })
 	over := tls.Client(s.raw, c.tlsConfig(dialCtx, host, x))

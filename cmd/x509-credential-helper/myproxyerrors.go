@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"github.com/x509-credential-helper/x509-credential-helper/backends/myproxy"
 	"github.com/x509-credential-helper/x509-credential-helper/cache"
@@ -162,10 +161,10 @@ func (m *mpCall) serverError(err *myproxy.ServerError) *helper.Error {
 			WithHint("check -l and -k; the owner sees what is stored with: %s myproxy info", name)
 	case myproxy.KindDenied:
 		e := helper.Errorf(helper.CodeAuthorizationDenied, "%w", err)
-		if strings.Contains(err.Words(), "self-authz") {
+		if err.Says("self-authz") {
 			return e.WithHint("the server wants another client certificate than that of the credential itself: try --anonymous, or --tls-cert")
 		}
-		if strings.Contains(err.Words(), "own") { // said of one that is not there, too
+		if err.Says("does not own") || err.Says("not owned by") { // said of one that is not there, too
 			return e.WithHint("check -l and -k; if they are right, it was stored with another certificate: name that with --tls-cert")
 		}
 		return e.WithHint("ask the server's administrator, or the owner of the credential")
