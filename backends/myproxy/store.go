@@ -79,6 +79,7 @@ func (c *Client) Store(ctx context.Context, req StoreRequest) (*StoreResult, err
 		follow: func(s *session, first *response) error { return s.store(first, text) },
 	})
 	if err != nil {
+		hideEcho(err, req.Passphrase) // it may know it all the same
 		return nil, err
 	}
 	got.Server, got.Unanswered = where.server, append(got.Unanswered, where.unanswered...)
