@@ -61,7 +61,7 @@ func TestEncodeCommands(t *testing.T) {
 		{request{command: commandDestroy, username: "jane", credName: "c"}, "COMMAND=3\nUSERNAME=jane\nPASSPHRASE=\nLIFETIME=0\nCRED_NAME=c\n"},
 		{request{command: commandChange, username: "jane", passphrase: pass, newPassphrase: next, credName: "c"},
 			"COMMAND=4\n" + five + "NEW_PHRASE=another\nLIFETIME=0\nCRED_NAME=c\n"},
-		{store, "COMMAND=5\n" + five + "LIFETIME=43200\nRETRIEVER=*/CN=r\nRENEWER=*/CN=n\nCRED_NAME=c\nCRED_DESC=d e\nKEYRETRIEVERS=*/CN=k\nRETRIEVER_TRUSTED=*/CN=t\n"},
+		{store, "COMMAND=5\nUSERNAME=jane\nPASSPHRASE=\nLIFETIME=43200\nRETRIEVER=*/CN=r\nRENEWER=*/CN=n\nCRED_NAME=c\nCRED_DESC=d e\nKEYRETRIEVERS=*/CN=k\nRETRIEVER_TRUSTED=*/CN=t\n"},
 		{request{command: commandRetrieve, username: "jane", passphrase: pass, seconds: 43200, credName: "c", trustRoots: true},
 			"COMMAND=6\n" + five + "LIFETIME=43200\nCRED_NAME=c\nTRUSTED_CERTS=1\n"},
 		{request{command: commandTrustRoots, trustRoots: true}, "COMMAND=7\nUSERNAME=\nPASSPHRASE=\nLIFETIME=0\nTRUSTED_CERTS=1\n"},
