@@ -2,10 +2,13 @@ package myproxy
 
 import (
 	"bufio"
+	"crypto/x509"
 	"math"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/x509-credential-helper/x509-credential-helper/gsi"
 )
 
 // A lifetime is sent in whole seconds, rounded up, never as zero, and never as
@@ -46,5 +49,19 @@ func TestResponseBounds(t *testing.T) {
 	got, err := parse("VERSION=MYPROXYv2\nRESPONSE=2\n" + strings.Repeat("ERROR=x\nAUTHORIZATION_DATA=y\n", 100) + "\x00")
 	if err != nil || len(got.texts) != maxErrorTexts || len(got.challenges) != maxChallenges {
 		t.Errorf("%d texts, %d challenges, %v", len(got.texts), len(got.challenges), err)
+	}
+}
+
+// A proof that needs two records would be cut between them.
+func TestRenewalBound(t *testing.T) {
+	w := newWorld(t)
+	const most = maxMessageOut - proofHeader - maxSignature - 1
+	for size, good := range map[int]bool{most: true, most + 1: false} {
+		cert, err := x509.ParseCertificate([]byte(w.bigCertificate(size)))
+		must(t, err)
+		err = checkRenew(&LogonRequest{Renew: &gsi.Credential{Chain: []*x509.Certificate{cert}, Key: w.key}})
+		if (err == nil) != good {
+			t.Errorf("%d bytes: %v", size, err)
+		}
 	}
 }
