@@ -12,8 +12,6 @@ import (
 // here.
 func ownDir(fs.FileInfo) error { return nil }
 
-func openToAll(fs.FileInfo) bool { return false }
-
 func foreign(string) (uid uint32, is bool) { return 0, false }
 
 // lockDir: directories have no locks here.

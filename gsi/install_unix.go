@@ -28,9 +28,6 @@ func ownDir(info fs.FileInfo) error {
 	return nil
 }
 
-// openToAll says whether anybody could put a file into a directory.
-func openToAll(info fs.FileInfo) bool { return info.Mode().Perm()&0o002 != 0 }
-
 // foreign says whose a directory is that is neither root's nor ours.
 func foreign(path string) (uid uint32, is bool) {
 	info, err := os.Stat(path)

@@ -67,9 +67,9 @@ type anchor struct {
 }
 
 // OpenTrustDir opens a trust directory. One that everybody may write to is
-// refused: who can add a CA can stand in for every server. Whose it is does not
-// matter, because the directories of sites belong to many a user. Errors are
-// *TrustError of TrustNoDirectory.
+// refused, unless it is mounted read-only: who can add a CA can stand in for
+// every server. Whose it is does not matter, because the directories of sites
+// belong to many a user. Errors are *TrustError of TrustNoDirectory.
 func OpenTrustDir(path string) (*TrustDir, error) {
 	noDir := func(detail string) error {
 		return &TrustError{Reason: TrustNoDirectory, File: path, Detail: detail}
@@ -82,8 +82,8 @@ func OpenTrustDir(path string) (*TrustDir, error) {
 		return nil, noDir("the directory of trusted CAs cannot be opened: " + files.Cause(err))
 	}
 	defer dir.Close()
-	if info, err := dir.Stat(); err == nil && openToAll(info) {
-		return nil, noDir("anybody may put a CA into the directory of trusted CAs (mode " + fmt.Sprintf("%04o", info.Mode().Perm()) + "): look what is in it, then run chmod o-w")
+	if files.OpenToAll(dir) {
+		return nil, noDir("anybody may put a CA into the directory of trusted CAs: look what is in it, then run chmod o-w")
 	}
 	names, err := dir.Readdirnames(maxTrustEntries + 1)
 	if err != nil && err != io.EOF {

@@ -3,10 +3,12 @@
 package gsi
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestTrustDirOfOthers: who can add a CA can stand in for every server, and is
@@ -33,6 +35,41 @@ func TestTrustDirOfOthers(t *testing.T) {
 	if _, err := OpenTrustDir(dir); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestTrustFileOfOthers: the same goes for a file in a good directory, whatever
+// it decides.
+func TestTrustFileOfOthers(t *testing.T) {
+	for ext, reason := range map[string]TrustReason{".0": TrustUnknownIssuer, ".signing_policy": TrustBadFile, ".r0": TrustBadFile} {
+		f := newTrust(t)
+		f.crl(t, f.sub, ".r0", testTime.Add(time.Hour))
+		verify := func() error { return f.open(t).Verify(f.user.Chain, testTime, TrustOptions{}) }
+		if err := verify(); err != nil {
+			t.Fatal(err)
+		}
+		file := f.name(t, f.sub, ext)
+		if err := os.Chmod(file, 0o646); err != nil {
+			t.Fatal(err)
+		}
+		var te *TrustError
+		if err := verify(); !errors.As(err, &te) || te.Reason != reason {
+			t.Errorf("%s: got %v, want %s", ext, err, reason)
+		}
+		if text := anchorTexts(f.open(t)); !strings.Contains(text, "anybody may write to it") {
+			t.Errorf("%s: nobody is told: %s", ext, text)
+		}
+	}
+}
+
+// anchorTexts are all that is wrong with the CAs of a directory.
+func anchorTexts(dir *TrustDir) string {
+	var all []string
+	for _, a := range dir.Anchors(testTime, TrustOptions{}) {
+		for _, p := range a.Problems {
+			all = append(all, p.Detail)
+		}
+	}
+	return strings.Join(all, "\n")
 }
 
 // TestTrustDirOfForeignHome: su leaves the HOME of whoever called it.

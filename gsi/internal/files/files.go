@@ -9,12 +9,13 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime"
 	"syscall"
 )
 
-// Read returns a regular file of at most limit bytes. It opens once and then
-// looks at what it has opened; O_NONBLOCK keeps a FIFO from blocking the open
-// for ever.
+// Read returns a regular file of at most limit bytes to which not everybody may
+// write: what is read decides who is trusted. It opens once and then looks at
+// what it has opened; O_NONBLOCK keeps a FIFO from blocking the open for ever.
 func Read(path string, limit int64) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -27,6 +28,8 @@ func Read(path string, limit int64) ([]byte, error) {
 		return nil, err
 	case !st.Mode().IsRegular():
 		return nil, errors.New("not a regular file")
+	case OpenToAll(f):
+		return nil, errors.New("anybody may write to it: look what is in it, then run chmod o-w")
 	case st.Size() > limit:
 		return nil, fmt.Errorf("larger than %d bytes", limit)
 	}
@@ -39,6 +42,17 @@ func Read(path string, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("larger than %d bytes", limit)
 	}
 	return data.Bytes(), nil
+}
+
+// OpenToAll reports whether anybody could exchange what is in an open file or
+// directory. Where the file system is mounted read-only nobody can, whatever the
+// mode: it is 1777 in volumes of Kubernetes.
+func OpenToAll(f *os.File) bool {
+	if runtime.GOOS == "windows" { // modes say nothing there
+		return false
+	}
+	st, err := f.Stat()
+	return err != nil || st.Mode().Perm()&0o002 != 0 && !readOnly(f)
 }
 
 // Cause drops operation and path from a file error; texts name the file
