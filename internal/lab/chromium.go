@@ -51,7 +51,7 @@ func StartChromium(t TB, trusted *x509.Certificate) *Chromium {
 	pin := sha256.Sum256(trusted.RawSubjectPublicKeyInfo)
 	theirIn, ourOut := pipe(t)
 	ourIn, theirOut := pipe(t)
-	env := []string{id, "HOME=" + dir, "PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "XDG_RUNTIME_DIR=" + dir}
+	env := []string{id, "HOME=" + dir, "PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "XDG_RUNTIME_DIR=" + dir, "TMPDIR=" + dir}
 	c := &Chromium{t: t, to: ourOut, answers: make(chan devTools, 64)}
 	c.server = start(t, "chromium", dir, env, nil, []*os.File{theirIn, theirOut}, // descriptors 3 and 4
 		"chromium", "--headless=new", "--remote-debugging-pipe", "--user-data-dir="+filepath.Join(dir, "profile"),
