@@ -3,6 +3,7 @@ package helper
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/x509-credential-helper/x509-credential-helper/cache"
@@ -20,9 +21,19 @@ func (h *Helper) Get(ctx context.Context, r *GetRequest) (*GetAnswer, error) {
 	}
 	a, err := h.get(ctx, w)
 	if err != nil {
-		return nil, inProfile(h.coded(err), w.profile)
+		return nil, inProfile(tooShort(h.coded(err), w), w.profile)
 	}
 	return a, nil
+}
+
+// tooShort adds to an error that the cache has something all the same.
+func tooShort(e *Error, w *wish) *Error {
+	if w.short <= 0 || e.Code == CodeLifetimeUnavailable {
+		return e
+	}
+	more := *e // a backend may use the same one again
+	more.Message += fmt.Sprintf("; the one in the cache lives another %s, and %s were asked for", span(w.short), span(w.request.MinLifetime))
+	return &more
 }
 
 // get decides: cache or backend.
@@ -92,6 +103,7 @@ func (h *Helper) lookUp(ctx context.Context, w *wish) (*cache.Entry, error) {
 	case clipped(entry) && entry.Granted < w.request.MinLifetime && now.Before(entry.RefreshAfter):
 		return nil, lifetimeUnavailable(w, entry)
 	}
+	w.short = entry.NotAfter.Sub(now)
 	return nil, cache.ErrNotFound
 }
 

@@ -86,6 +86,27 @@ func TestLifetimeUnavailable(t *testing.T) {
 	}
 }
 
+// TestTooShortIsSaid: where there is a credential and it is refused for its
+// lifetime, that is said with whatever kept a longer one away. Nobody looks for
+// what is wrong with a login that is good for hours.
+func TestTooShortIsSaid(t *testing.T) {
+	w := newWorld(t, "")
+	w.storePass(t, "right")
+	w.must(t, `{}`)
+	w.now = w.now.Add(2 * time.Hour)
+	const want = "; the one in the cache lives another 10 h, and 20 h were asked for"
+	w.issuer.err = Errorf(CodeBackendUnavailable, "no server answers")
+	if e := w.refused(t, `{"min_lifetime":72000}`, CodeBackendUnavailable); e.Message != "no server answers"+want {
+		t.Errorf("got %q", e.Message)
+	}
+	if e := w.refused(t, `{"min_lifetime":72000,"cache":"only"}`, CodeNotFound); e.Message != "no credential that would do is in the cache"+want {
+		t.Errorf("cache only: got %q", e.Message)
+	}
+	if e := w.refused(t, `{"cache":"bypass"}`, CodeBackendUnavailable); e.Message != "no server answers" {
+		t.Errorf("nobody looked: got %q", e.Message)
+	}
+}
+
 // TestLifetimeAsked: enough for the caller, whatever else is wished for.
 func TestLifetimeAsked(t *testing.T) {
 	for request, want := range map[string]int64{

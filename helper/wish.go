@@ -28,7 +28,8 @@ type wish struct {
 	given *givenSecret // of login: the pass phrase to try
 	typed bool         // the secret came from a human, for this call alone
 
-	left time.Duration // of the one that is to be replaced, while it is still good
+	left  time.Duration // of the one that is to be replaced, while it is still good
+	short time.Duration // of one in the cache that will not do, because of this alone
 }
 
 // givenSecret is a pass phrase that did not come from the keyring.
