@@ -51,9 +51,14 @@ func TestNearTheEnd(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 	calls := len(g.portal.Calls(""))
-	g.refused(t, helper.CodeInteractionRequired)
+	const passed = loginPause / 4
+	g.pass(passed)
+	e = g.refused(t, helper.CodeInteractionRequired)
 	if len(g.portal.Calls("")) != calls {
 		t.Error("the portal was asked again")
+	}
+	if left := time.Duration(e.RetryAfter) * time.Second; left < loginPause-passed-time.Minute || left > loginPause-passed {
+		t.Errorf("to be asked again in %v, %v after the last time", left, passed)
 	}
 	g.pass(loginPause)
 	g.refused(t, helper.CodeInteractionRequired)
