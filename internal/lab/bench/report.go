@@ -116,7 +116,7 @@ more than two seconds. Whoever has waited gives the lock on before it answers.
 
 Most of what is ours of a refresh is the keyring, which is asked seven times: for the session, the client secret, the
 session once more when the portal has answered, the key that would seal a rescued token, to keep a mark and then the new token,
-both read back, and for the data key. Calls that follow one another within 20 ms share a connection. Without
+both read back, and for the data key. Without
 `+"`ca_file`"+` it takes some 20 ms of processor time more to read the system's CAs.
 
 A tool behind `+"`exec`"+` costs what a cached `+"`get`"+` does, the file, its check, and one more `+"`execve`"+`; with
