@@ -40,10 +40,10 @@ type Provider struct {
 
 // Discover asks the portal for its endpoints, once for each Client: a good
 // answer is remembered. A portal without a discovery document gets the fixed
-// paths that all portals have, if its keys are there; else there is no portal. An endpoint that is not https or not on the
-// portal's host is an *AnswerError, since all of them are told the secret; so
-// is an issuer that is neither Portal, nor Portal without its port, nor
-// Client.Issuer.
+// paths that all portals have, if its keys are there; else there is no portal.
+// An endpoint that is not https or not on the portal's host is an *AnswerError,
+// since all of them are told the secret; so is an issuer that is neither Portal,
+// nor Portal without its port, nor Client.Issuer.
 func (c *Client) Discover(ctx context.Context) (*Provider, error) {
 	base, err := c.base()
 	if err != nil {
