@@ -137,11 +137,14 @@ func (r *row) run(t *testing.T, p *people, m *lab.MyProxy, serverDN string) {
 		}
 		return
 	}
-	if err == nil || !strings.Contains(err.Error(), r.fails) || strings.Contains(err.Error(), canary) {
-		t.Errorf("got %v, want %q", err, r.fails)
-	}
 	var request *RequestError
 	var said *ServerError
+	// What is shown of a long answer is cut, and in one of 256 stores that of a
+	// wrong pass phrase begins with other words: TestRealLuckyPadding.
+	all := errors.As(err, &said) && said.Says(r.fails)
+	if err == nil || !all && !strings.Contains(err.Error(), r.fails) || strings.Contains(err.Error(), canary) {
+		t.Errorf("got %v, want %q", err, r.fails)
+	}
 	if errors.As(err, &request) != r.local || r.local && m.Connections() != before {
 		t.Errorf("%d connections for %v", m.Connections()-before, err)
 	}
