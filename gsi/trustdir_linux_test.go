@@ -17,8 +17,13 @@ func TestTrustDirReadOnly(t *testing.T) {
 	dir := t.TempDir()
 	mount := func(flags uintptr) {
 		t.Helper()
-		if err := unix.Mount("none", dir, "tmpfs", flags, "mode=1777"); err != nil {
+		err := unix.Mount("none", dir, "tmpfs", flags, "mode=1777")
+		switch {
+		case err == nil:
+		case os.Getenv("X509CH_LAB") == "require":
 			t.Fatal(err)
+		default:
+			t.Skipf("root may not mount here, as in many containers: %v", err)
 		}
 	}
 	mount(0)

@@ -152,9 +152,17 @@ func TestFileDirConfigured(t *testing.T) {
 // TestFileDirReadOnly: a directory of ours on a file system that was mounted
 // read-only is no place for credentials.
 func TestFileDirReadOnly(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can mount")
+	}
 	dir := t.TempDir()
-	if err := unix.Mount("none", dir, "tmpfs", unix.MS_RDONLY, "mode=0700"); err != nil {
-		t.Skipf("no read-only file system can be mounted: %v", err)
+	err := unix.Mount("none", dir, "tmpfs", unix.MS_RDONLY, "mode=0700")
+	switch {
+	case err == nil:
+	case os.Getenv("X509CH_LAB") == "require":
+		t.Fatal(err)
+	default:
+		t.Skipf("root may not mount here, as in many containers: %v", err)
 	}
 	t.Cleanup(func() { must(t, unix.Unmount(dir, 0)) })
 	if err := usable(dir); !errors.Is(err, unix.EROFS) {
