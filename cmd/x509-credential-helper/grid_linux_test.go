@@ -28,7 +28,7 @@ type grid struct {
 
 	connections func() int
 	stop        func()            // the server refuses connections from now on
-	silence     func() func()     // it says nothing until the function is called
+	silence     func() func()     // it says nothing to whoever comes next, until the function is called
 	setTrust    func(t lab.Trust) // another trust directory
 	named       func(name string) // stores another credential of jane under a name
 }
@@ -150,9 +150,11 @@ func sandboxGrid(t *testing.T, o gridOptions) *grid {
 	g.server = s
 	g.addr, g.trustDir = "localhost:"+port, s.TrustDir()
 	g.connections, g.stop = s.Connections, s.Close
+	// Only to the next one: the one after it may come before the function is
+	// called, and unlike the frozen server's it would never be answered.
 	g.silence = func() func() {
-		s.SetFaults(sandbox.Faults{Silent: sandbox.StageAccept})
-		return func() { s.SetFaults(sandbox.Faults{}) }
+		s.Next(sandbox.Faults{Silent: sandbox.StageAccept})
+		return func() {}
 	}
 	g.setTrust = func(trust lab.Trust) {
 		err := s.SetTrust(sandbox.Trust{NoPolicy: trust.NoPolicy, PolicyForbids: trust.Policy != "", ExpiredCRL: trust.CRL == lab.CRLExpired})
