@@ -179,7 +179,7 @@ func (g *toolsGrid) fails(t *testing.T, s *storage, saying saying, c cause) {
 		}
 		bare := g.plain(byHand(run.argv, s))
 		bare.Env = append(append(bare.Env, "X509_CERT_DIR="+g.mp.TrustDir), c.env...)
-		out, err := bare.CombinedOutput()
+		out, err := toolOutput(bare)
 		// curl says whichever it notices first.
 		late := saying.tool == "curl" && strings.Contains(string(out), "getpeername() failed")
 		if err == nil || !late && !strings.Contains(string(out)+err.Error(), saying.says) {
