@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -104,6 +105,14 @@ func (c *Chromium) listen(from *os.File) error {
 
 func (c *Chromium) call(method string, params map[string]any, result any) {
 	c.t.Helper()
+	if err := c.try(method, params, result); err != nil {
+		c.t.Fatalf("chromium: %s: %v", method, err)
+	}
+}
+
+// try returns what the browser says against a call.
+func (c *Chromium) try(method string, params map[string]any, result any) error {
+	c.t.Helper()
 	c.next++
 	text, err := json.Marshal(devTools{ID: c.next, Method: method, Session: c.session, Params: params})
 	if err == nil {
@@ -120,15 +129,14 @@ func (c *Chromium) call(method string, params map[string]any, result any) {
 		case !ok || m.ID != c.next:
 			c.t.Fatalf("chromium has ended during %s", method)
 		case m.Error != nil:
-			c.t.Fatalf("chromium: %s: %s", method, m.Error.Message)
+			return errors.New(m.Error.Message)
 		case result != nil:
-			if err := json.Unmarshal(m.Result, result); err != nil {
-				c.t.Fatalf("chromium: %s: %v", method, err)
-			}
+			return json.Unmarshal(m.Result, result)
 		}
 	case <-timer.C:
 		c.t.Fatalf("chromium does not answer %s", method)
 	}
+	return nil
 }
 
 // Open goes to an address. It does not wait for the page, which may need
@@ -147,6 +155,15 @@ func quoted(text string) string {
 // forbid scripts do not forbid that. The result is a text.
 func (c *Chromium) Evaluate(script string) string {
 	c.t.Helper()
+	text, err := c.evaluate(script)
+	if err != nil {
+		c.t.Fatalf("chromium: %s: %v", script, err)
+	}
+	return text
+}
+
+func (c *Chromium) evaluate(script string) (string, error) {
+	c.t.Helper()
 	var answer struct {
 		Result struct {
 			Value any `json:"value"`
@@ -155,23 +172,25 @@ func (c *Chromium) Evaluate(script string) string {
 			Text string `json:"text"`
 		} `json:"exceptionDetails"`
 	}
-	c.call("Runtime.evaluate", map[string]any{"expression": script, "returnByValue": true}, &answer)
-	if answer.Exception != nil {
-		c.t.Fatalf("chromium: %s: %s", script, answer.Exception.Text)
+	err := c.try("Runtime.evaluate", map[string]any{"expression": script, "returnByValue": true}, &answer)
+	switch {
+	case err != nil:
+		return "", err
+	case answer.Exception != nil:
+		return "", errors.New(answer.Exception.Text)
+	case answer.Result.Value == nil:
+		return "", nil
 	}
-	if answer.Result.Value == nil {
-		return ""
-	}
-	return fmt.Sprint(answer.Result.Value)
+	return fmt.Sprint(answer.Result.Value), nil
 }
 
-// WaitTitle waits for a page of that title.
+// WaitTitle waits for a page of that title. A question that meets one page going
+// and the next one coming is refused.
 func (c *Chromium) WaitTitle(title string) {
 	c.t.Helper()
-	got := ""
 	c.server.waitFor("page with the title "+title, func() bool {
-		got = c.Evaluate("document.readyState+' '+document.title")
-		return got == "complete "+title
+		got, err := c.evaluate("document.readyState+' '+document.title")
+		return err == nil && got == "complete "+title
 	})
 }
 

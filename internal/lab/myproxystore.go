@@ -33,7 +33,7 @@ func (m *MyProxy) Store(user, passphrase string, c *Credential, args ...string) 
 	env := append(m.env, "X509_USER_PROXY="+m.file("user.cred", string(c.PEM()), 0o600))
 	run(m.t, env, "", append([]string{"myproxy-store", "-s", "localhost", "-p", strconv.Itoa(port),
 		"-l", user, "-c", cert, "-y", key}, args...)...)
-	if !helper.gone(endTimeout) {
+	if !helper.gone(startTimeout) {
 		m.t.Errorf("myproxy-server -d still runs after its one connection")
 	}
 	helper.end()

@@ -15,11 +15,12 @@ import (
 )
 
 // How long a server may take to start and to end. Measured: myproxy-server
-// 25 ms, xrootd 350 ms, gnome-keyring 100 ms; a busy machine needs much more.
+// 25 ms, xrootd 350 ms, gnome-keyring 100 ms; a busy machine needs much more, and
+// may stand still for a while.
 const (
-	startTimeout = 20 * time.Second
-	endTimeout   = 5 * time.Second
-	leakGrace    = 2 * time.Second // for those who are about to end
+	startTimeout = 2 * time.Minute
+	endTimeout   = 5 * time.Second  // then it is killed
+	leakGrace    = 30 * time.Second // for those who are about to end
 )
 
 // marker is the variable by which a process of the lab is known, even when it
@@ -107,7 +108,7 @@ func (s *server) end() {
 	s.signal(sigCont) // a frozen one would not hear it
 	if !s.gone(endTimeout) {
 		s.signal(sigKill)
-		if !s.gone(endTimeout) {
+		if !s.gone(startTimeout) {
 			s.t.Errorf("%s (process %d) cannot be ended", s.name, s.pid)
 		}
 	}
@@ -125,7 +126,7 @@ func (s *server) end() {
 func (s *server) kill() {
 	s.ended = true
 	s.signal(sigKill)
-	s.gone(endTimeout)
+	s.gone(startTimeout)
 }
 
 // LeakCheck returns an environment variable for whatever processes a test
@@ -133,10 +134,15 @@ func (s *server) kill() {
 // too, is killed and fails the test.
 func LeakCheck(t TB) string {
 	t.Helper()
+	return leakCheck(t, leakGrace)
+}
+
+func leakCheck(t TB, grace time.Duration) string {
+	t.Helper()
 	id := marker + rand.Text()
 	t.Cleanup(func() {
 		left := marked(id)
-		for deadline := time.Now().Add(leakGrace); len(left) > 0 && time.Now().Before(deadline); left = marked(id) {
+		for deadline := time.Now().Add(grace); len(left) > 0 && time.Now().Before(deadline); left = marked(id) {
 			time.Sleep(5 * time.Millisecond)
 		}
 		for _, p := range left {
@@ -183,7 +189,7 @@ func tempDirIn(t TB, parent, what string) string {
 	}
 	t.Cleanup(func() {
 		err := os.RemoveAll(dir)
-		for end := time.Now().Add(endTimeout); err != nil && time.Now().Before(end); err = os.RemoveAll(dir) {
+		for end := time.Now().Add(leakGrace); err != nil && time.Now().Before(end); err = os.RemoveAll(dir) {
 			time.Sleep(50 * time.Millisecond) // the last of a browser's processes still writes
 		}
 		if err != nil {

@@ -39,7 +39,7 @@ func (r *recorder) finish() {
 func TestLeakCheck(t *testing.T) {
 	requireLinux(t)
 	r := &recorder{TB: t}
-	id := LeakCheck(r)
+	id := leakCheck(r, 2*time.Second)
 	cmd := exec.Command("sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 & exit 0")
 	cmd.Env = []string{id, "PATH=" + os.Getenv("PATH")}
 	if err := cmd.Run(); err != nil {
@@ -49,7 +49,7 @@ func TestLeakCheck(t *testing.T) {
 	if len(r.failures) != 1 || !strings.Contains(r.failures[0], "sleep 1000") {
 		t.Errorf("reported: %q", r.failures)
 	}
-	if left := marked(id); len(left) != 0 && !left[0].gone(endTimeout) {
+	if left := marked(id); len(left) != 0 && !left[0].gone(startTimeout) {
 		t.Errorf("still there: %v", left)
 	}
 }
@@ -95,7 +95,7 @@ func TestKilledTest(t *testing.T) {
 	server := otherProcess(pid)
 	cmd.Process.Kill()
 	cmd.Wait()
-	if !server.gone(endTimeout) {
+	if !server.gone(startTimeout) {
 		t.Error("the server outlived its test")
 		server.signal(sigKill)
 	}
