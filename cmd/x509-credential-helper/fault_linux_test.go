@@ -164,7 +164,7 @@ func TestStrangeUser(t *testing.T) {
 func TestNotWritable(t *testing.T) {
 	needRoot(t)
 	t.Parallel()
-	const uid = 54324
+	uid := strangeUID(2)
 	w := newWorld(t, "credentials = \"auto\"\npassphrases = \"none\"\n")
 	home, err := os.MkdirTemp("", "x509ch-home-")
 	if err != nil {
@@ -243,7 +243,7 @@ func TestNoRuntimeDir(t *testing.T) {
 
 // strangeUID is the uid of nobody but one test of this run: its directory in
 // /dev/shm is that of all programs of the user.
-func strangeUID(n int) int { return 1_000_000 + 2*os.Getpid() + n }
+func strangeUID(n int) int { return 1_000_000 + 3*os.Getpid() + n }
 
 // strange runs the program as another user.
 func (w *world) strange(uid int, env []string, umask string) func(stdin string, args ...string) result {

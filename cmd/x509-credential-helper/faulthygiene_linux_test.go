@@ -274,7 +274,7 @@ func (c *canaries) crash() {
 	g := c.g
 	speak := g.silence()
 	cmd := g.command("get")
-	cmd.Stdin = strings.NewReader(`{"cache":"bypass"}`)
+	cmd.Stdin = strings.NewReader(`{"cache":"bypass","timeout":200}`)
 	before := g.connections()
 	call := g.start(cmd)
 	g.waitFor("the connection", func() bool { return g.connections() > before })
@@ -342,6 +342,7 @@ func TestNoCore(t *testing.T) {
 	command := w.strangeCommand(uid, []string{"XDG_RUNTIME_DIR=/nonexistent"}, "022")
 	cmd := command("get")
 	held := w.startReading(cmd)
+	_ = cmd.Process.Signal(syscall.SIGSTOP) // it does not wait for its request for ever
 	for _, file := range []string{"mem", "environ", "maps", "fd"} {
 		path := fmt.Sprintf("/proc/%d/%s", cmd.Process.Pid, file)
 		look := exec.Command("setpriv", "--reuid", fmt.Sprint(uid), "--regid", "54320", "--clear-groups", "ls", path+"/")
@@ -352,6 +353,7 @@ func TestNoCore(t *testing.T) {
 			t.Errorf("the same user can read %s: %v, %.100s", file, err, out)
 		}
 	}
+	_ = cmd.Process.Signal(syscall.SIGCONT)
 	held.request("}")
 	held.wait()
 	for _, signal := range []syscall.Signal{syscall.SIGSEGV, syscall.SIGABRT, syscall.SIGQUIT, syscall.SIGILL} {
