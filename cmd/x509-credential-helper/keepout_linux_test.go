@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -45,14 +46,18 @@ func (k *keepOut) process(pid int) {
 // files notes every file of the world.
 func (k *keepOut) files() { k.below(k.w.dir) }
 
-// below notes every file of a directory.
+// below notes every file of a directory. What somebody who is at work there
+// removes meanwhile is not there.
 func (k *keepOut) below(dir string) {
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
+		if err == nil && d.Type().IsRegular() {
+			var data []byte
+			data, err = os.ReadFile(path)
+			k.add(path, string(data))
 		}
-		data, err := os.ReadFile(path)
-		k.add(path, string(data))
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		return err
 	})
 	if err != nil {

@@ -48,7 +48,7 @@ func newListener(t *testing.T, ca *lab.CA) *listener {
 
 func (s *listener) serve(raw net.Conn) {
 	defer raw.Close()
-	_ = raw.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = raw.SetDeadline(time.Now().Add(patience))
 	c := tls.Server(raw, s.config)
 	if c.Handshake() != nil {
 		return

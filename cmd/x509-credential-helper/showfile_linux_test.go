@@ -8,7 +8,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // TestShowPipes: a FIFO that nobody writes to blocks nobody, what a shell's
@@ -32,7 +31,7 @@ func TestShowPipes(t *testing.T) {
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		cmd := exec.CommandContext(ctx, "sh", "-c", tc.script, program)
-		cmd.Dir, cmd.Env, cmd.WaitDelay = c.dir, c.env, time.Second
+		cmd.Dir, cmd.Env, cmd.WaitDelay = c.dir, c.env, patience
 		out, _ := cmd.CombinedOutput()
 		cancel()
 		if status := cmd.ProcessState.ExitCode(); status != tc.status || !strings.Contains(string(out), tc.want) {
