@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -14,12 +15,21 @@ import (
 	"github.com/x509-credential-helper/x509-credential-helper/internal/term/ptytest"
 )
 
-// shortLived is a machine whose server, an online CA, gives certificates for a
-// few seconds: less than five minutes is what no repository grants.
-func shortLived(t *testing.T) *grid {
+// renewing is a machine whose proxies are replaced every few seconds, and live
+// for many more: one that stands still for a while does not lose them.
+func renewing(t *testing.T) *grid {
+	t.Helper()
+	return shortLived(t, 20*time.Second, `renew_after = "10%-20%"`)
+}
+
+// shortLived is a machine whose server, an online CA, gives certificates for so
+// long: less than five minutes is what no repository grants. profile has more
+// lines of the profile.
+func shortLived(t *testing.T, life time.Duration, profile string) *grid {
 	t.Helper()
 	g := newGrid(t)
-	s, err := sandbox.Start(t.Context(), sandbox.Options{Dir: g.path("sandbox"), Keys: sandboxKeys(), Mode: sandbox.CA, MaxLifetime: 5 * time.Second})
+	g.env = append(g.env, patientVar+"="+patience.String())
+	s, err := sandbox.Start(t.Context(), sandbox.Options{Dir: g.path("sandbox"), Keys: sandboxKeys(), Mode: sandbox.CA, MaxLifetime: life})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,21 +42,21 @@ func shortLived(t *testing.T) *grid {
 		s.SetFaults(sandbox.Faults{Silent: sandbox.StageAccept})
 		return func() { s.SetFaults(sandbox.Faults{}) }
 	}
-	g.write("")
+	g.write(profile)
 	g.store(passphrase)
 	return g
 }
 
 // waitScript is a shell function that waits until a command succeeds, or gives
-// up after half a minute.
-const waitScript = `wait_for() { n=0; until "$@"; do n=$((n+1)); test $n -lt 600 || exit 99; sleep 0.05; done; }
+// up after two minutes.
+const waitScript = `wait_for() { n=0; until "$@"; do n=$((n+1)); test $n -lt 2400 || exit 99; sleep 0.05; done; }
 `
 
 // TestExecKeepFresh: a command that outlives its proxy has a newer one in the
 // same file, thrice, and its own status; what fails is one line, and the command
 // goes on.
 func TestExecKeepFresh(t *testing.T) {
-	g := shortLived(t)
+	g := renewing(t)
 	stderr := g.path("stderr")
 	script := waitScript + `
 changed() { ! cmp -s "$X509_USER_PROXY" before; }
@@ -119,26 +129,49 @@ func TestFailedText(t *testing.T) {
 func TestKeepFreshEnds(t *testing.T) {
 	for name, tc := range map[string]struct {
 		args   []string
+		begun  string // said once the first proxy is there
 		status int
 	}{
-		"keep-fresh": {[]string{"keep-fresh", "--min-lifetime", "1s"}, 0},
-		"exec":       {[]string{"exec", "--keep-fresh", "--min-lifetime", "1s", "--", "sh", "-c", "trap 'exit 9' TERM; while :; do sleep 0.05; done"}, 9},
+		"keep-fresh": {[]string{"keep-fresh", "--min-lifetime", "1s"}, ": keeping ", 0},
+		"exec":       {[]string{"exec", "--keep-fresh", "--min-lifetime", "1s", "--", "sh", "-c", "trap 'exit 9' TERM; echo begun >&2; while :; do sleep 0.05; done"}, "begun", 9},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := shortLived(t)
-			g.get(`{"min_lifetime":0}`)
-			before := g.connections()
+			g := renewing(t)
+			c, said := g.startSaying(g.command(tc.args...))
+			g.waitFor("the first proxy", func() bool { return strings.Contains(said(), tc.begun) })
 			defer g.silence()()
-			cmd := g.command(tc.args...)
-			c := g.start(cmd)
+			before := g.connections()
 			g.waitFor("a refresh", func() bool { return g.connections() > before })
-			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 				t.Fatal(err)
 			}
-			if r := c.wait(); r.status != tc.status || strings.Contains(r.stderr, "not refreshed") {
-				t.Errorf("%+v", r)
+			if r := c.wait(); r.status != tc.status || strings.Contains(said(), "not refreshed") {
+				t.Errorf("status %d: %s", r.status, said())
 			}
 		})
+	}
+}
+
+// startSaying starts a prepared call. What it has said on standard error so far
+// can be asked for while it runs.
+func (w *world) startSaying(cmd *exec.Cmd) (c *call, said func() string) {
+	w.t.Helper()
+	file, err := os.CreateTemp(w.dir, "stderr-")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer file.Close()
+	c = &call{w: w, cmd: cmd}
+	cmd.Stdout, cmd.Stderr = &c.stdout, file
+	if err := cmd.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	return c, func() string {
+		text, err := os.ReadFile(file.Name())
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return string(text)
 	}
 }
 
@@ -179,7 +212,7 @@ func TestKeepFreshOut(t *testing.T) {
 // TestKeepFreshOnce: what is due is done, and what cannot be done is said while
 // the proxy lives, and a failure when it does not.
 func TestKeepFreshOnce(t *testing.T) {
-	g := shortLived(t)
+	g := renewing(t)
 	first := strings.TrimSpace(g.run("", "path", "--min-lifetime", "0s").stdout)
 	before, err := os.ReadFile(first)
 	if err != nil {
@@ -193,15 +226,18 @@ func TestKeepFreshOnce(t *testing.T) {
 		return err == nil && string(now) != string(before)
 	})
 	g.stop()
-	said := false
-	g.waitFor("the end of the proxy", func() bool {
+	g.waitFor("a word while it lives", func() bool {
 		r := g.run("", "keep-fresh", "--once", "--min-lifetime", "0s")
-		said = said || r.status == 0 && strings.Contains(r.stderr, "was not refreshed and lives another")
-		return r.status == 6
+		if r.status != 0 {
+			t.Fatalf("%+v", r)
+		}
+		return strings.Contains(r.stderr, "was not refreshed and lives another")
 	})
-	if !said {
-		t.Error("not a word while it lived")
-	}
+
+	g = shortLived(t, 3*time.Second, "")
+	g.waitFor("a proxy that is not over yet", func() bool { return g.run("", "path", "--min-lifetime", "0s").status == 0 })
+	g.stop()
+	g.waitFor("the end of the proxy", func() bool { return g.run("", "keep-fresh", "--once", "--min-lifetime", "0s").status == 6 })
 }
 
 // TestKeepFreshCtrlC: the command has a Ctrl-C once. The terminal gives it to the

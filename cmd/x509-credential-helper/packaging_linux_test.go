@@ -37,34 +37,36 @@ func TestUnits(t *testing.T) {
 	if err := os.Symlink(w.program, w.path(".local/bin/"+name)); err != nil {
 		t.Fatal(err)
 	}
-	start := func(unit string) *call {
+	start := func(unit string) (*call, func() string) {
 		cmd := w.command()
 		cmd.Args = strings.Fields(unitLine(t, unit, "ExecStart", w.dir, "lab"))
 		cmd.Path = cmd.Args[0]
 		path := unitLine(t, unit, "Environment", w.dir, "lab")
 		cmd.Env = append(slices.DeleteFunc(slices.Clone(w.env), func(kv string) bool { return strings.HasPrefix(kv, "PATH=") }), path)
-		return w.start(cmd)
+		return w.startSaying(cmd)
 	}
-	if r := start("x509-credential-helper@.service").wait(); r.status == 0 {
+	c, _ := start("x509-credential-helper@.service")
+	if r := c.wait(); r.status == 0 {
 		t.Error("without a proxy systemd is not told that it failed")
 	}
 	w.login()
-	if r := start("x509-credential-helper-once@.service").wait(); r.status != 0 || r.stdout != "" || r.stderr != "" {
-		t.Errorf("once: %+v", r)
+	c, said := start("x509-credential-helper-once@.service")
+	if r := c.wait(); r.status != 0 || r.stdout != "" || said() != "" {
+		t.Errorf("once: %+v %s", r, said())
 	}
 	if err := os.RemoveAll(w.path("run/proxy")); err != nil {
 		t.Fatal(err)
 	}
-	c := start("x509-credential-helper@.service")
-	w.waitFor("its first proxy", func() bool {
-		files, err := filepath.Glob(w.path("run/proxy/lab-*.pem"))
-		return err == nil && len(files) == 1
-	})
+	c, said = start("x509-credential-helper@.service")
+	w.waitFor("its first proxy", func() bool { return strings.Contains(said(), ": keeping ") })
+	if files, err := filepath.Glob(w.path("run/proxy/lab-*.pem")); err != nil || len(files) != 1 {
+		t.Errorf("proxies: %q, %v", files, err)
+	}
 	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	if r := c.wait(); r.status != 0 {
-		t.Errorf("stopped: %+v", r)
+		t.Errorf("stopped: %+v %s", r, said())
 	}
 	timer := unitLine(t, "x509-credential-helper-once@.timer", "RandomizedDelaySec", "", "")
 	if timer == "0" || timer == "" {
