@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/x509-credential-helper/x509-credential-helper/internal/lab"
 )
@@ -102,7 +101,7 @@ func TestNoKeyring(t *testing.T) {
 }
 
 // TestSilentKeyring: a bus whose keyring never answers is given up after the
-// guard's three seconds, not at the end of the request's thirty.
+// guard's three seconds, not at the end of the request's five minutes.
 func TestSilentKeyring(t *testing.T) {
 	t.Parallel()
 	k := lab.StartKeyring(t)
@@ -110,9 +109,5 @@ func TestSilentKeyring(t *testing.T) {
 	k.Freeze()
 	defer k.Thaw()
 	w.env = append(w.env, hastyVar+"=1")
-	begin := time.Now()
-	check(t, w, "get", w.run("{}", "get"), "keyring_unavailable")
-	if took := time.Since(begin); took > 15*time.Second {
-		t.Errorf("took %v", took)
-	}
+	check(t, w, "get", w.run(`{"timeout":300}`, "get"), "keyring_unavailable") // or is killed before
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/x509-credential-helper/x509-credential-helper/helper"
 	"github.com/x509-credential-helper/x509-credential-helper/internal/lab"
@@ -66,8 +67,8 @@ func newSickbed(t *testing.T, k *lab.Keyring, table string) *sickbed {
 // no lock and no note of another call matters to it.
 func (s *sickbed) call(v verb, env ...string) *call {
 	s.t.Helper()
-	dir := s.path(strings.ReplaceAll(v.name, " ", "-"))
-	if err := os.Mkdir(dir, 0o700); err != nil {
+	dir, err := os.MkdirTemp(s.dir, strings.ReplaceAll(v.name, " ", "-")+"-")
+	if err != nil {
 		s.t.Fatal(err)
 	}
 	own := &world{t: s.t, dir: dir, program: s.program, server: s.server}
@@ -161,8 +162,11 @@ func (s *sickbed) all(code helper.Code, well []string, env ...string) {
 	wg.Wait()
 }
 
-// soon shortens the guard's deadline for keyrings that do not answer.
-const soon = hastyVar + "=700ms"
+// hurry and soon shorten the guard's deadline for keyrings that do not answer.
+const (
+	hurry = 700 * time.Millisecond
+	soon  = hastyVar + "=700ms"
+)
 
 // TestRealKeyringFaults: every verb with the real gnome-keyring in every state
 // ends with the right code and leaves no process.
@@ -197,9 +201,9 @@ func TestKeyringKilledInMidCall(t *testing.T) {
 	s := newSickbed(t, k, inKeyring)
 	for _, v := range verbs[1:] {
 		k.Freeze()
-		before := k.Clients()
+		before := k.Newest()
 		c := s.call(v)
-		s.waitFor("the call of "+v.name, func() bool { return k.Clients() > before })
+		s.waitFor("the call of "+v.name, func() bool { return k.Newest() > before })
 		k.Kill()
 		s.judge(v, c.wait(), helper.CodeKeyringUnavailable)
 		k.Restart()

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -238,15 +239,22 @@ func (k *Keyring) KillBus() {
 	}
 }
 
-// Clients counts the connections of the bus, the test's own and the keyring's
-// among them.
-func (k *Keyring) Clients() int {
+// Newest is the number of the newest connection that is open on the bus, which
+// numbers them in their order: whoever connects from now on has a higher one,
+// whether the bus has noticed the end of earlier ones or not.
+func (k *Keyring) Newest() (newest int) {
 	k.t.Helper()
 	var names []string
 	if err := k.conn.BusObject().Call("org.freedesktop.DBus.ListNames", 0).Store(&names); err != nil {
 		k.t.Fatalf("bus: %v", err)
 	}
-	return len(slices.DeleteFunc(names, func(name string) bool { return name[0] != ':' }))
+	for _, name := range names {
+		if number, ok := strings.CutPrefix(name, ":1."); ok {
+			n, _ := strconv.Atoi(number)
+			newest = max(newest, n)
+		}
+	}
+	return newest
 }
 
 // Connect opens another connection to the bus until the test ends.
