@@ -1,11 +1,15 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -43,12 +47,7 @@ func newPortalWorld(t *testing.T, k *lab.Keyring, change ...func(*sandbox.Portal
 	} else {
 		p.world = keyringWorld(t, k)
 	}
-	socket, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(socket.Addr().String())
-	socket.Close()
+	port := registeredPort(t)
 	p.redirect = "http://127.0.0.1:" + port + "/callback"
 	o := sandbox.PortalOptions{Users: []sandbox.PortalUser{{Subject: "jane@sandbox.invalid", Name: "Jane Roe"}}}
 	c := sandbox.PortalClient{ID: portalClientID, Secret: portalSecret, Name: "x509-credential-helper", RedirectURIs: []string{p.redirect}, RefreshLife: 30 * 24 * time.Hour}
@@ -56,11 +55,29 @@ func newPortalWorld(t *testing.T, k *lab.Keyring, change ...func(*sandbox.Portal
 		f(&o, &c)
 	}
 	o.Clients = []sandbox.PortalClient{c}
+	var err error
 	if p.portal, err = p.server.StartPortal(o); err != nil {
 		t.Fatal(err)
 	}
 	p.profile("redirect_ports = [" + port + "]")
 	return p
+}
+
+// registeredPort is a port for a login. It is free, and likely to be so when the
+// login comes: the system gives higher ones to whoever wants any.
+func registeredPort(t testing.TB) string {
+	t.Helper()
+	for {
+		port := strconv.Itoa(10_000 + rand.IntN(20_000))
+		socket, err := net.Listen("tcp", "127.0.0.1:"+port)
+		if err == nil {
+			socket.Close()
+			return port
+		}
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			t.Fatal(err)
+		}
+	}
 }
 
 // profile writes the profile "egi", with further lines, before the other one.

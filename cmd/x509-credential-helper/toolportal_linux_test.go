@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -30,12 +29,7 @@ func newPortalTools(t *testing.T) *portalTools {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.server.Close)
-	socket, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, p.port, _ = net.SplitHostPort(socket.Addr().String())
-	socket.Close()
+	p.port = registeredPort(t)
 	p.portal, err = p.server.StartPortal(sandbox.PortalOptions{
 		Users: []sandbox.PortalUser{{Subject: "jane@sandbox.invalid", Name: "Jane Roe"}},
 		Clients: []sandbox.PortalClient{{
