@@ -128,7 +128,7 @@ func (b *batch) array(tasks int, within time.Duration, script string) []string {
 		_ = os.Remove(b.Home("out/" + strconv.Itoa(task)))
 	}
 	b.UserFile("job.sh", script, 0o755)
-	out, err := b.Run(30*time.Second, "env", "X509_CREDENTIAL_PROFILE=batch", "DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/1500/bus",
+	out, err := b.Run(patience, "env", "X509_CREDENTIAL_PROFILE=batch", "DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/1500/bus",
 		"sbatch", fmt.Sprintf("--array=0-%d", tasks-1), "--ntasks=1", "--output=out/%a", "./job.sh")
 	if err != nil {
 		b.t.Fatalf("sbatch: %v: %s", err, out)
@@ -146,7 +146,7 @@ func (b *batch) array(tasks int, within time.Duration, script string) []string {
 			return texts
 		}
 		if time.Now().After(deadline) {
-			queue, _ := b.Run(10*time.Second, "squeue")
+			queue, _ := b.Run(patience, "squeue")
 			b.t.Fatalf("%d of %d tasks have not ended\n%s", left, tasks, queue)
 		}
 	}
@@ -166,13 +166,13 @@ func (b *batch) traces() (found []string) {
 // clean waits until the epilogs have run and checks that they left nothing.
 func (b *batch) clean() {
 	b.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); len(b.traces()) > 0; time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); len(b.traces()) > 0; time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			b.t.Errorf("left on the nodes: %q", b.traces())
 			return
 		}
 	}
-	if out, err := b.Run(10*time.Second, "sinfo", "--noheader", "--format=%T"); err != nil || strings.Contains(out, "drain") {
+	if out, err := b.Run(patience, "sinfo", "--noheader", "--format=%T"); err != nil || strings.Contains(out, "drain") {
 		b.t.Errorf("the nodes are %s, %v", out, err)
 	}
 }
@@ -232,19 +232,21 @@ for i in 1 2 3 4 5; do ./copy.sh || exit; sleep 10; done
 `
 
 // TestSlurmArray: two hundred tasks on two nodes copy with xrdcp. They begin with
-// one proxy of forty-five seconds, outlive it, and each node renews it for all
-// its tasks; nobody else asks the server. The last job of the user takes
-// everything from its node.
+// one proxy of forty-five seconds, more where the cluster was slow to start,
+// outlive it, and each node renews it for all its tasks; nobody else asks the
+// server. The last job of the user takes everything from its node.
 func TestSlurmArray(t *testing.T) {
 	t.Parallel()
 	tasks := 200
 	if testing.Short() {
 		tasks = 24
 	}
+	begin := time.Now()
 	b := newBatch(t)
+	life := max(45*time.Second, 4*time.Since(begin))
 	b.UserFile("copy.sh", strings.ReplaceAll(copyScript, "URL", b.x.URL), 0o755)
 	b.UserFile("long.sh", longScript, 0o755)
-	seed, end := b.seed(45 * time.Second)
+	seed, end := b.seed(life)
 	script := strings.NewReplacer("LAST", strconv.Itoa(tasks-16), "END", strconv.FormatInt(end.Unix(), 10)).Replace(arrayScript)
 	before, began := b.mp.Connections(), time.Now()
 	texts := b.array(tasks, 10*time.Minute, script)
@@ -274,11 +276,13 @@ func TestSlurmArray(t *testing.T) {
 		t.Errorf("not outlived the seed, or not renewed on each node: %v", proxies)
 	}
 	// A renewed proxy lives for 315 s and is renewed after 94 of them. A busy
-	// machine may miss the five seconds that somebody waits for it.
-	if most := len(b.Nodes) * (1 + int(took.Seconds()/94)); used > most || logons < used || logons > used+2 {
-		t.Errorf("%d logons for %d proxies, at most %d", logons, used, most)
+	// machine may miss the five seconds that somebody waits for it; then the node
+	// does not try for half a minute at least.
+	most, missed := len(b.Nodes)*(1+int(took.Seconds()/94)), len(b.Nodes)*(1+int(took.Seconds()/30))
+	if used > most || logons < used || logons > used+missed {
+		t.Errorf("%d logons for %d proxies, at most %d and %d", logons, used, most, missed)
 	}
-	if out, err := b.Run(30*time.Second, "env", "X509_USER_PROXY=.x509/seed.pem", "X509_CERT_DIR=/srv/trust", "SLURM_JOB_ID=0", "./copy.sh"); err == nil {
+	if out, err := b.Run(patience, "env", "X509_USER_PROXY=.x509/seed.pem", "X509_CERT_DIR=/srv/trust", "SLURM_JOB_ID=0", "./copy.sh"); err == nil {
 		t.Errorf("the seed still works: %s", out)
 	}
 	b.clean()
@@ -296,12 +300,12 @@ exec x509-credential-helper exec --keep-fresh -- sh -c '
 	echo started
 	while :; do sleep 0.1; done'
 `, 0o755)
-	if out, err := b.Run(30*time.Second, "env", "X509_CREDENTIAL_PROFILE=batch", "sbatch", "--output=out/cancelled", "./job.sh"); err != nil {
+	if out, err := b.Run(patience, "env", "X509_CREDENTIAL_PROFILE=batch", "sbatch", "--output=out/cancelled", "./job.sh"); err != nil {
 		t.Fatalf("sbatch: %v: %s", err, out)
 	}
 	wait := func(text string) {
 		t.Helper()
-		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
 			out, _ := os.ReadFile(b.Home("out/cancelled"))
 			if strings.Contains(string(out), text) {
 				return
@@ -315,7 +319,7 @@ exec x509-credential-helper exec --keep-fresh -- sh -c '
 	if len(b.traces()) == 0 {
 		t.Error("there is nothing that could be cleaned")
 	}
-	if out, err := b.Run(30*time.Second, "scancel", "--user="+lab.SlurmUser); err != nil {
+	if out, err := b.Run(patience, "scancel", "--user="+lab.SlurmUser); err != nil {
 		t.Fatalf("scancel: %v: %s", err, out)
 	}
 	wait("ended by SIGTERM\n")
@@ -329,7 +333,7 @@ func TestSlurmDeadSeed(t *testing.T) {
 	b := newBatch(t)
 	b.seed(-time.Second)
 	before := b.mp.Connections()
-	for _, text := range b.array(20, 2*time.Minute, `#!/bin/sh
+	for _, text := range b.array(20, 10*time.Minute, `#!/bin/sh
 x509-credential-helper exec -- touch /tmp/started
 echo "status $?"
 echo end
