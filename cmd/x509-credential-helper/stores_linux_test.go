@@ -65,7 +65,7 @@ func TestStoresAndKeyring(t *testing.T) {
 func TestKeyTTL(t *testing.T) {
 	k := lab.StartKeyring(t)
 	w := keyringWorld(t, k)
-	w.configure("key_ttl = \"1m\"\n")
+	w.configure("key_ttl = \"1h\"\n")
 	w.login()
 	w.expect(t, `{"cache":"only"}`, "", `"stored_in":"keyring"`)
 	k.Lock()
@@ -74,7 +74,7 @@ func TestKeyTTL(t *testing.T) {
 	w.configure(wherever)
 	w.expect(t, `{"cache":"only"}`, "keyring_locked", "")
 	k.Unlock()
-	w.configure("key_ttl = \"1m\"\n")
+	w.configure("key_ttl = \"1h\"\n")
 	check(t, w, "erase --all", w.run("", "erase", "--all"), "")
 	w.login()
 	k.Lock()
