@@ -137,7 +137,7 @@ func TestTakeOver(t *testing.T) {
 		t.Errorf("while the child holds it: %v", err)
 	}
 	time.AfterFunc(30*time.Millisecond, func() { cmd.Process.Kill() })
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Second) // less than the child sleeps
 	defer cancel()
 	e, err := w.LockEntry(ctx, binding("atlas"))
 	must(t, err)
@@ -245,7 +245,7 @@ func childPut() error {
 	}
 	var keys KeyStore = fileKeys(os.Getenv("CACHE_KEYS"))
 	if keys == fileKeys("") {
-		keys = NewKeyring(KeyringOptions{UID: os.Getuid()})
+		keys = NewKeyring(KeyringOptions{UID: os.Getuid(), Deadline: time.Minute})
 	}
 	c := New(Options{
 		Credentials: Keyring,

@@ -40,6 +40,7 @@ func process(t *testing.T, keys KeyStore, run string, slots int) *turns {
 	t.Helper()
 	turned := TakeTurns(keys, func() (string, error) { return run, nil }).(*turns)
 	turned.slots = slots
+	turned.patience = time.Hour // whoever waits in vain, waits for ever
 	return turned
 }
 
@@ -51,27 +52,37 @@ func herdOf(n int, f func(i int)) {
 	group.Wait()
 }
 
-// awaitWaiters returns when so many wait for the lock of a file, or after some
-// time where nobody can tell.
-func awaitWaiters(t *testing.T, path string, n int) {
+// awaitWaiters returns when so many wait for one of the first slots, or after
+// some time where nobody can tell.
+func awaitWaiters(t *testing.T, run string, slots, n int) {
 	t.Helper()
 	if _, err := os.Stat("/proc/locks"); err != nil {
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(200 * time.Millisecond)
 		return
 	}
-	info, err := os.Stat(path)
-	must(t, err)
-	inode := fmt.Sprintf(":%v ", reflect.Indirect(reflect.ValueOf(info.Sys())).FieldByName("Ino"))
 	waitUntil(t, func() bool {
-		locks, _ := os.ReadFile("/proc/locks")
 		waiting := 0
-		for line := range strings.Lines(string(locks)) {
-			if strings.Contains(line, "-> ") && strings.Contains(line, inode) {
-				waiting++
-			}
+		for i := range slots {
+			waiting += waiters(filepath.Join(run, "lock", slotName(i)))
 		}
 		return waiting >= n
 	})
+}
+
+// waiters counts those who wait for the lock of a file.
+func waiters(path string) (n int) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	inode := fmt.Sprintf(":%v ", reflect.Indirect(reflect.ValueOf(info.Sys())).FieldByName("Ino"))
+	locks, _ := os.ReadFile("/proc/locks")
+	for line := range strings.Lines(string(locks)) {
+		if strings.Contains(line, "-> ") && strings.Contains(line, inode) {
+			n++
+		}
+	}
+	return n
 }
 
 // TestTurns: never more at once than there are slots, and all of them in the
@@ -103,11 +114,10 @@ func TestTurnOfOne(t *testing.T) {
 	var group sync.WaitGroup
 	var second atomic.Bool
 	// A second slot would be waited for until then, and not had.
-	limited, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	limited, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	one := func(f func(ctx context.Context, waited bool)) {
 		k := process(t, keys, run, 1)
-		k.patience = time.Hour
 		err := inTurn(limited, k, func(ctx context.Context, waited bool) error {
 			f(ctx, waited)
 			_, err := k.Get(ctx, "a")
@@ -124,7 +134,7 @@ func TestTurnOfOne(t *testing.T) {
 		group.Go(func() {
 			one(func(_ context.Context, waited bool) { second.Store(waited) })
 		})
-		awaitWaiters(t, filepath.Join(run, "lock", slotName(0)), 1)
+		awaitWaiters(t, run, 1, 1)
 	})
 	group.Wait()
 	if !second.Load() {
@@ -140,21 +150,19 @@ func TestTurnOfOne(t *testing.T) {
 func TestSilentKeyring(t *testing.T) {
 	const n = 40
 	silent := true
-	var started atomic.Int32
+	var first sync.Once
+	run := filepath.Join(t.TempDir(), "run")
 	keys := &slowKeys{Memory: NewMemory()}
 	keys.serve = func(ctx context.Context) error {
 		if !silent {
 			return nil
 		}
-		waitUntil(t, func() bool { return started.Load() == n })
-		time.Sleep(200 * time.Millisecond)
+		first.Do(func() { awaitWaiters(t, run, 2, n-2) })
 		return late(ctx)
 	}
 	must(t, keys.Set(t.Context(), "a", []byte("x")))
-	run := filepath.Join(t.TempDir(), "run")
 	herdOf(n, func(int) {
 		k := process(t, keys, run, 2)
-		started.Add(1)
 		for range 2 { // a process with several questions waits once
 			if _, err := k.Get(t.Context(), "a"); !errors.Is(err, ErrTimeout) {
 				t.Errorf("got %v", err)
@@ -172,27 +180,43 @@ func TestSilentKeyring(t *testing.T) {
 	})
 }
 
+// outOfTime is a context whose deadline is when the test says so.
+type outOfTime struct {
+	context.Context
+	now chan struct{}
+}
+
+func (o outOfTime) Deadline() (time.Time, bool) { return time.Now().Add(time.Hour), true }
+func (o outOfTime) Done() <-chan struct{}       { return o.now }
+func (o outOfTime) Err() error {
+	select {
+	case <-o.now:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
 // TestHasteInTurn: that a caller had little time says nothing of the keyring to
 // those behind it.
 func TestHasteInTurn(t *testing.T) {
+	run := filepath.Join(t.TempDir(), "run")
 	keys := &slowKeys{Memory: NewMemory()}
 	asked := make(chan struct{}, 10)
+	hasty := outOfTime{t.Context(), make(chan struct{})}
 	keys.serve = func(ctx context.Context) error {
 		asked <- struct{}{}
-		if _, hasty := ctx.Deadline(); !hasty {
+		if _, limited := ctx.Deadline(); !limited {
 			return nil
 		}
-		<-ctx.Done()
-		time.Sleep(50 * time.Millisecond) // the other is waiting by now
+		awaitWaiters(t, run, 1, 1) // the other
+		close(hasty.now)
 		return late(ctx)
 	}
 	must(t, keys.Set(t.Context(), "a", []byte("x")))
-	run := filepath.Join(t.TempDir(), "run")
 	var group sync.WaitGroup
 	group.Go(func() {
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		defer cancel()
-		if _, err := process(t, keys, run, 1).Get(ctx, "a"); !errors.Is(err, ErrTimeout) {
+		if _, err := process(t, keys, run, 1).Get(hasty, "a"); !errors.Is(err, ErrTimeout) {
 			t.Errorf("the hasty one: %v", err)
 		}
 	})
@@ -260,13 +284,12 @@ func TestTurnsWithCopies(t *testing.T) {
 	must(t, err)
 	var first sync.Once
 	keys := &slowKeys{Memory: w.keys.(*Memory), serve: func(context.Context) error {
-		first.Do(func() { awaitWaiters(t, filepath.Join(w.run, "lock", slotName(0)), n-1) })
+		first.Do(func() { awaitWaiters(t, w.run, 1, n-1) })
 		return nil
 	}}
 	kernel := NewMemory()
 	herdOf(n, func(int) {
 		o, k := w.options(Keyring, Keyring), process(t, keys, w.run, 1)
-		k.patience = time.Hour
 		o.Keys, o.Kernel, o.KeyTTL = k, kernel, time.Minute
 		if _, err := New(o).Get(t.Context(), b); err != nil {
 			t.Error(err)
