@@ -242,7 +242,11 @@ func TestErrorCodes(t *testing.T) {
 			}
 			s := spec(profile(helper.Settings{keyServer: []string{tc.addr}, keyUsername: "jane"}), tc.pass, req)
 			s.Trust = w.trust
-			_, err := w.backend(Options{DialTimeout: 500 * time.Millisecond, IOTimeout: 500 * time.Millisecond}).Obtain(t.Context(), s)
+			wait := patience
+			if tc.code == helper.CodeTimeout {
+				wait = 500 * time.Millisecond
+			}
+			_, err := w.backend(Options{DialTimeout: wait, IOTimeout: wait}).Obtain(t.Context(), s)
 			var e *helper.Error
 			if !errors.As(err, &e) || e.Code != tc.code {
 				t.Fatalf("got %v (%s), want %s", err, code(err), tc.code)

@@ -15,7 +15,7 @@ import (
 // realClient talks to a real myproxy-server.
 func realClient(m *lab.MyProxy) *Client {
 	return &Client{
-		Hosts: []string{m.Addr}, IOTimeout: 15 * time.Second,
+		Hosts: []string{m.Addr}, DialTimeout: patience / 2, IOTimeout: patience,
 		Trust: func() (*gsi.TrustDir, error) { return gsi.OpenTrustDir(m.TrustDir) },
 	}
 }

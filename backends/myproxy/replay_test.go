@@ -128,7 +128,7 @@ func (r *recording) replay(t testing.TB, how cut, strict bool) *replay {
 			return
 		}
 		defer raw.Close()
-		_ = raw.SetDeadline(time.Now().Add(20 * time.Second))
+		_ = raw.SetDeadline(time.Now().Add(patience))
 		p.told <- r.talk(t, tls.Server(raw, config), raw, how, strict)
 	}()
 	t.Cleanup(func() { l.Close(); <-done })
@@ -221,7 +221,7 @@ func write(c *tls.Conn, raw net.Conn, layer string, how cut, data []byte) error 
 // client is one that trusts the recorded CAs at the time of the recording.
 func (r *recording) client(t testing.TB, addr string) *Client {
 	c := &Client{
-		Hosts: []string{addr}, IOTimeout: 10 * time.Second,
+		Hosts: []string{addr}, DialTimeout: patience, IOTimeout: patience,
 		Trust: func() (*gsi.TrustDir, error) { return gsi.OpenTrustDir(filepath.Join(r.dir, "trust")) },
 		Clock: func() time.Time { return r.RecordedAt },
 	}
@@ -305,10 +305,6 @@ func (r *recording) test(t *testing.T, how cut) {
 		err = r.call(t, c)
 	}
 	if !canonical || errors.As(err, &refused) {
-		c.IOTimeout = 2 * time.Second
-		if strings.HasPrefix(r.End, "no further bytes") {
-			c.IOTimeout = 100 * time.Millisecond
-		}
 		err = r.raw(t, c)
 	}
 	if told := <-p.told; told != nil {

@@ -302,6 +302,7 @@ func (r *recording) raw(t *testing.T, c *Client) error {
 		}
 	}
 	if strings.HasPrefix(r.End, "no further bytes") {
+		s.timeout = 100 * time.Millisecond
 		return s.receiveOK("", StageRequest)
 	}
 	return nil
@@ -309,6 +310,7 @@ func (r *recording) raw(t *testing.T, c *Client) error {
 
 // whatever reads one message of any kind.
 func (s *session) whatever() error {
+	s.expectRead()
 	first, err := s.in.Peek(1)
 	if err != nil {
 		return s.ioError("", err)

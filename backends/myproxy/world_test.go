@@ -24,6 +24,9 @@ import (
 	"github.com/x509-credential-helper/x509-credential-helper/gsi"
 )
 
+// patience only guards against hangs: a machine may stall for some seconds.
+const patience = time.Minute
+
 // canary is the pass phrase of every conversation here; no error may hold it.
 const canary = "canary-pass-phrase"
 
@@ -194,7 +197,7 @@ func (f *fake) listen(talk func(net.Conn)) {
 			f.mu.Unlock()
 			running.Go(func() {
 				defer raw.Close()
-				_ = raw.SetDeadline(time.Now().Add(20 * time.Second))
+				_ = raw.SetDeadline(time.Now().Add(patience))
 				talk(raw)
 			})
 		}
@@ -271,9 +274,9 @@ func waits(f *fake, c *tls.Conn, _ net.Conn) {
 
 func (w *world) trust() (*gsi.TrustDir, error) { return gsi.OpenTrustDir(w.dir) }
 
-// client is a client for these servers that does not wait long.
+// client is a client for these servers.
 func (w *world) client(hosts ...string) *Client {
-	return &Client{Hosts: hosts, Trust: w.trust, DialTimeout: 5 * time.Second, IOTimeout: 5 * time.Second}
+	return &Client{Hosts: hosts, Trust: w.trust, DialTimeout: patience, IOTimeout: patience}
 }
 
 // logon is a request with a key of its own.
@@ -302,11 +305,10 @@ func closedPort(t testing.TB) string {
 // to end.
 func noGoroutines(t testing.TB, before int) {
 	t.Helper()
-	for range 100 {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if runtime.NumGoroutine() <= before {
 			return
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 	buf := make([]byte, 64<<10)
 	t.Errorf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), before, buf[:runtime.Stack(buf, true)])
