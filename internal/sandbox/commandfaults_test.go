@@ -12,16 +12,13 @@ import (
 )
 
 // faultyClient is alice, who says what is next whatever the server says; it
-// returns the server's messages and how it ended.
-func faultyClient(t *testing.T, s *Sandbox, quiet bool, messages ...func(heard []byte) []byte) (heard [][]byte, end error) {
+// returns the server's messages and how it ended. After quiet messages of the
+// server she expects silence, or never.
+func faultyClient(t *testing.T, s *Sandbox, quiet int, messages ...func(heard []byte) []byte) (heard [][]byte, end error) {
 	t.Helper()
 	alice := s.Credential("alice", "")
 	identity := &tls.Certificate{Certificate: [][]byte{alice.Chain[0].Raw}, PrivateKey: alice.Key}
 	conn := tls.Client(rawDial(t, s), clientConfig(tls.VersionTLS12, identity))
-	patience := 10 * time.Second
-	if quiet {
-		patience = 300 * time.Millisecond
-	}
 	_ = conn.SetDeadline(time.Now().Add(patience))
 	if err := conn.Handshake(); err != nil {
 		return nil, err
@@ -36,6 +33,9 @@ func faultyClient(t *testing.T, s *Sandbox, quiet bool, messages ...func(heard [
 			if _, err := conn.Write(message(last)); err != nil {
 				return heard, err
 			}
+		}
+		if len(heard) == quiet {
+			_ = conn.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
 		}
 		n, err := conn.Read(buf)
 		if n > 0 {
@@ -113,7 +113,7 @@ func TestFaultsOfCommands(t *testing.T) {
 				}
 			}
 			fill()
-			if heard, err := faultyClient(t, s, false, c.messages(s)...); err != nil || len(heard) != len(c.stages) {
+			if heard, err := faultyClient(t, s, never, c.messages(s)...); err != nil || len(heard) != len(c.stages) {
 				t.Fatalf("without faults: %q, %v", heard, err)
 			}
 			for i, stage := range c.stages {
@@ -122,7 +122,7 @@ func TestFaultsOfCommands(t *testing.T) {
 			}
 			fill()
 			s.Next(Faults{Refuse: "out of order"})
-			if heard, err := faultyClient(t, s, false, c.messages(s)[:1]...); err != nil || !strings.Contains(string(heard[0]), "ERROR=out of order\n") {
+			if heard, err := faultyClient(t, s, never, c.messages(s)[:1]...); err != nil || !strings.Contains(string(heard[0]), "ERROR=out of order\n") {
 				t.Errorf("refused: %q, %v", heard, err)
 			}
 		})
@@ -134,20 +134,20 @@ func TestFaultsOfCommands(t *testing.T) {
 func faultsAt(t *testing.T, s *Sandbox, stage Stage, before int, messages []func([]byte) []byte) {
 	t.Helper()
 	s.Next(Faults{Close: stage})
-	if heard, err := faultyClient(t, s, false, messages...); len(heard) != before || err != io.EOF && err != io.ErrUnexpectedEOF {
+	if heard, err := faultyClient(t, s, never, messages...); len(heard) != before || err != io.EOF && err != io.ErrUnexpectedEOF {
 		t.Errorf("closed at stage %d: %q, %v", stage, heard, err)
 	}
 	s.Next(Faults{Silent: stage})
-	heard, err := faultyClient(t, s, true, messages...)
+	heard, err := faultyClient(t, s, before, messages...)
 	if timeout, ok := err.(net.Error); len(heard) != before || !ok || !timeout.Timeout() {
 		t.Errorf("silent at stage %d: %q, %v", stage, heard, err)
 	}
 	s.Next(Faults{CutAt: stage, CutBytes: 5})
-	if heard, _ := faultyClient(t, s, false, messages...); len(heard) <= before || len(heard[before]) != 5 {
+	if heard, _ := faultyClient(t, s, never, messages...); len(heard) <= before || len(heard[before]) != 5 {
 		t.Errorf("cut at stage %d: %q", stage, heard)
 	}
 	s.Next(Faults{Garbage: stage})
-	if heard, _ := faultyClient(t, s, false, messages...); len(heard) <= before || !bytes.Contains(heard[before], []byte{0xde, 0xad, 0xbe, 0xef}) {
+	if heard, _ := faultyClient(t, s, never, messages...); len(heard) <= before || !bytes.Contains(heard[before], []byte{0xde, 0xad, 0xbe, 0xef}) {
 		t.Errorf("garbage at stage %d: %q", stage, heard)
 	}
 	s.Next(Faults{Message: func(at Stage, message []byte) []byte {
@@ -156,7 +156,7 @@ func faultsAt(t *testing.T, s *Sandbox, stage Stage, before int, messages []func
 		}
 		return message
 	}})
-	if heard, _ := faultyClient(t, s, false, messages...); len(heard) <= before || string(heard[before]) != "something else" {
+	if heard, _ := faultyClient(t, s, never, messages...); len(heard) <= before || string(heard[before]) != "something else" {
 		t.Errorf("changed at stage %d: %q", stage, heard)
 	}
 }
@@ -165,7 +165,7 @@ func faultsAt(t *testing.T, s *Sandbox, stage Stage, before int, messages []func
 func TestRefuseLate(t *testing.T) {
 	s := start(t, Options{}, User{Name: "alice", KeyRetriever: "*"})
 	s.Next(Faults{RefuseLate: "disk full"}, Faults{RefuseLate: "disk full"})
-	heard, err := faultyClient(t, s, false,
+	heard, err := faultyClient(t, s, never,
 		func([]byte) []byte { return []byte(ask(commandStore, "new", goodPass, 0)) },
 		func([]byte) []byte { return storedForm(t, s.Credential("alice", ""), goodPass) })
 	if err != nil || len(heard) != 2 || !strings.Contains(string(heard[1]), "ERROR=disk full\n") {
@@ -174,7 +174,7 @@ func TestRefuseLate(t *testing.T) {
 	if got := s.Stored(); len(got) != 1 || got[0] != "alice" {
 		t.Errorf("stored: %q", got)
 	}
-	heard, err = faultyClient(t, s, false, func([]byte) []byte { return []byte(ask(commandRetrieve, "alice", goodPass, 0)) }, nil)
+	heard, err = faultyClient(t, s, never, func([]byte) []byte { return []byte(ask(commandRetrieve, "alice", goodPass, 0)) }, nil)
 	if err != nil || len(heard) != 2 || !strings.Contains(string(heard[1]), "ERROR=disk full\n") {
 		t.Errorf("retrieve: %q, %v", heard, err)
 	}

@@ -244,12 +244,12 @@ func (c *conversation) wait() {
 	_, _ = io.Copy(io.Discard, c.raw)
 }
 
-// hangUp closes TCP. What the client still sends is read for a moment: a close
+// hangUp closes TCP. What the client still sends is read for some time: a close
 // with unread bytes is a reset, which can take the last answer from the
 // client.
 func (c *conversation) hangUp() {
 	if half, ok := c.raw.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
-		_ = c.raw.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+		_ = c.raw.SetReadDeadline(time.Now().Add(5 * time.Second))
 		_, _ = io.Copy(io.Discard, io.LimitReader(c.raw, messageSize))
 	}
 	_ = c.raw.Close()

@@ -115,7 +115,7 @@ func firstAnswer(t *testing.T, addr string, version uint16, messages ...string) 
 		t.Fatal(err)
 	}
 	defer raw.Close()
-	_ = raw.SetDeadline(time.Now().Add(8 * time.Second))
+	_ = raw.SetDeadline(time.Now().Add(patience))
 	conn := tls.Client(raw, &tls.Config{InsecureSkipVerify: true, MinVersion: version, MaxVersion: version})
 	if err := conn.Handshake(); err != nil {
 		t.Fatal(err)
@@ -134,7 +134,6 @@ func firstAnswer(t *testing.T, addr string, version uint16, messages ...string) 
 			break
 		}
 	}
-	_ = raw.SetReadDeadline(time.Now().Add(3 * time.Second))
 	n, err := conn.Read(buf)
 	var header tls.RecordHeaderError
 	switch {

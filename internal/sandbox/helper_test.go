@@ -23,6 +23,9 @@ const (
 	wrongPass = "example-wrong-passphrase"
 )
 
+// patience only guards against hangs: a machine may stall for some seconds.
+const patience = time.Minute
+
 // testKeys saves a third of a second per sandbox.
 var testKeys = NewKeys()
 
@@ -79,7 +82,7 @@ func dial(t testing.TB, s *Sandbox, version uint16, identity *tls.Certificate) *
 	}
 	raw := &tap{Conn: conn}
 	t.Cleanup(func() { _ = raw.Close() })
-	_ = raw.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = raw.SetDeadline(time.Now().Add(patience))
 	c := &client{t: t, raw: raw, tls: tls.Client(raw, clientConfig(version, identity))}
 	if err := c.tls.Handshake(); err != nil {
 		t.Fatal(err)

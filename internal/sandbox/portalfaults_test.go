@@ -108,9 +108,19 @@ func TestPortalLosesAnswers(t *testing.T) {
 	got := c.login()
 	lose := func(f PortalFaults) {
 		t.Helper()
+		calls := len(p.Calls("token"))
 		p.Next(f)
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
+		if f.Hang || f.Delay > 0 {
+			go func() { // gives up some time after the request has come
+				for ctx.Err() == nil && len(p.Calls("token")) == calls {
+					time.Sleep(time.Millisecond)
+				}
+				time.Sleep(200 * time.Millisecond)
+				cancel()
+			}()
+		}
 		form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {got.Refresh}, "client_id": {testClient().ID}, "client_secret": {portalSecret}}
 		request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.URL()+"/token", strings.NewReader(form.Encode()))
 		if err != nil {

@@ -164,7 +164,7 @@ func (p *player) end() {
 func (p *player) refused(version uint16, identity *tls.Certificate) {
 	p.t.Helper()
 	raw := rawDial(p.t, p.s)
-	_ = raw.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = raw.SetDeadline(time.Now().Add(patience))
 	conn := tls.Client(raw, clientConfig(version, identity))
 	err := conn.Handshake()
 	if version == tls.VersionTLS13 {

@@ -184,7 +184,7 @@ func (w *twins) talk(addr, who string, play func(*dialog)) string {
 		w.t.Fatal(err)
 	}
 	defer raw.Close()
-	_ = raw.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = raw.SetDeadline(time.Now().Add(patience))
 	config := &tls.Config{InsecureSkipVerify: true, MinVersion: w.version, MaxVersion: w.version, DynamicRecordSizingDisabled: true}
 	if c := w.person(who); c != nil {
 		identity := &tls.Certificate{PrivateKey: c.Key}
