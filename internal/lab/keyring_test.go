@@ -8,7 +8,7 @@ import (
 )
 
 func secretTool(k *Keyring, stdin string, args ...string) (string, error) {
-	cmd := exec.Command("timeout", append([]string{"10", "secret-tool"}, args...)...)
+	cmd := exec.Command("timeout", append([]string{"60", "secret-tool"}, args...)...)
 	cmd.Env, cmd.Stdin = k.Env, strings.NewReader(stdin)
 	out, err := cmd.CombinedOutput()
 	return string(out), err

@@ -183,7 +183,7 @@ func TestStopAndFreeze(t *testing.T) {
 		t.Error("the frozen server answered")
 	}
 	m.Thaw()
-	conn, err = tls.DialWithDialer(dialer(10*time.Second), "tcp", m.Addr, &tls.Config{InsecureSkipVerify: true})
+	conn, err = tls.DialWithDialer(dialer(startTimeout), "tcp", m.Addr, &tls.Config{InsecureSkipVerify: true})
 	if err != nil {
 		t.Fatalf("the thawed server: %v", err)
 	}

@@ -102,7 +102,7 @@ func TestTrustRoots(t *testing.T) {
 // trustRoots asks for them without a client.
 func (m *MyProxy) trustRoots(t *testing.T) []string {
 	t.Helper()
-	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 10 * time.Second}, "tcp", m.Direct,
+	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: startTimeout}, "tcp", m.Direct,
 		&tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12})
 	if err != nil {
 		t.Fatal(err)

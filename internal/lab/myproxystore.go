@@ -67,8 +67,13 @@ func (m *MyProxy) Stored() []string {
 // been thawed may leave a child that holds the socket for a moment.
 func checkClosed(t TB, addrs ...string) {
 	t.Helper()
+	closesWithin(t, leakGrace, addrs...)
+}
+
+func closesWithin(t TB, grace time.Duration, addrs ...string) {
+	t.Helper()
 	for _, addr := range addrs {
-		for deadline := time.Now().Add(leakGrace); answers(addr); time.Sleep(5 * time.Millisecond) {
+		for deadline := time.Now().Add(grace); answers(addr); time.Sleep(5 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Errorf("somebody still listens at %s", addr)
 				break

@@ -20,6 +20,7 @@ import (
 const (
 	startTimeout = 2 * time.Minute
 	endTimeout   = 5 * time.Second  // then it is killed
+	killTimeout  = time.Minute      // for who cannot but end
 	leakGrace    = 30 * time.Second // for those who are about to end
 )
 
@@ -108,7 +109,7 @@ func (s *server) end() {
 	s.signal(sigCont) // a frozen one would not hear it
 	if !s.gone(endTimeout) {
 		s.signal(sigKill)
-		if !s.gone(startTimeout) {
+		if !s.gone(killTimeout) {
 			s.t.Errorf("%s (process %d) cannot be ended", s.name, s.pid)
 		}
 	}
@@ -126,7 +127,7 @@ func (s *server) end() {
 func (s *server) kill() {
 	s.ended = true
 	s.signal(sigKill)
-	s.gone(startTimeout)
+	s.gone(killTimeout)
 }
 
 // LeakCheck returns an environment variable for whatever processes a test
@@ -189,7 +190,7 @@ func tempDirIn(t TB, parent, what string) string {
 	}
 	t.Cleanup(func() {
 		err := os.RemoveAll(dir)
-		for end := time.Now().Add(leakGrace); err != nil && time.Now().Before(end); err = os.RemoveAll(dir) {
+		for end := time.Now().Add(killTimeout); err != nil && time.Now().Before(end); err = os.RemoveAll(dir) {
 			time.Sleep(50 * time.Millisecond) // the last of a browser's processes still writes
 		}
 		if err != nil {

@@ -49,7 +49,7 @@ func TestLeakCheck(t *testing.T) {
 	if len(r.failures) != 1 || !strings.Contains(r.failures[0], "sleep 1000") {
 		t.Errorf("reported: %q", r.failures)
 	}
-	if left := marked(id); len(left) != 0 && !left[0].gone(startTimeout) {
+	if left := marked(id); len(left) != 0 && !left[0].gone(killTimeout) {
 		t.Errorf("still there: %v", left)
 	}
 }
@@ -95,7 +95,7 @@ func TestKilledTest(t *testing.T) {
 	server := otherProcess(pid)
 	cmd.Process.Kill()
 	cmd.Wait()
-	if !server.gone(startTimeout) {
+	if !server.gone(killTimeout) {
 		t.Error("the server outlived its test")
 		server.signal(sigKill)
 	}
@@ -147,7 +147,7 @@ func TestEndedByItself(t *testing.T) {
 func TestCheckClosed(t *testing.T) {
 	relay := startRelay(t, "127.0.0.1:1")
 	r := &recorder{TB: t}
-	checkClosed(r, "localhost:"+relay.port())
+	closesWithin(r, 2*time.Second, "localhost:"+relay.port())
 	relay.close()
 	checkClosed(r, "localhost:"+relay.port())
 	if len(r.failures) != 1 {

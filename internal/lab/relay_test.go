@@ -57,7 +57,7 @@ func TestRelay(t *testing.T) {
 	}
 	defer c.Close()
 	r.close()
-	c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	c.SetReadDeadline(time.Now().Add(startTimeout))
 	if _, err := io.ReadAll(c); errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Error("close left a connection open")
 	}
