@@ -166,7 +166,7 @@ func TestDelegateRefuses(t *testing.T) {
 			if chain != nil {
 				t.Error("a chain all the same")
 			}
-			if took := time.Since(start); took > 5*time.Second {
+			if took := time.Since(start); took > 30*time.Second {
 				t.Errorf("took %s", took)
 			}
 		})

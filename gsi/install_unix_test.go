@@ -107,7 +107,7 @@ func TestInstallInPlaceOf(t *testing.T) {
 		before, start := typesOf(t, dir), time.Now()
 		_, err := InstallTrustRoots(dir, files)
 		t.Run(why, func(t *testing.T) { wantInstall(t, err, InstallConflict) })
-		if !sameSnapshot(before, typesOf(t, dir)) || time.Since(start) > 5*time.Second {
+		if !sameSnapshot(before, typesOf(t, dir)) || time.Since(start) > 30*time.Second {
 			t.Errorf("%s: %v after %v", why, typesOf(t, dir), time.Since(start))
 		}
 	}
@@ -135,7 +135,7 @@ func typesOf(t testing.TB, dir string) map[string]string {
 // TestTrustFIFO: a pipe in a trust directory neither blocks nor counts, as
 // certificate, policy or revocation list.
 func TestTrustFIFO(t *testing.T) {
-	watchdog := time.AfterFunc(20*time.Second, func() { panic("a pipe blocks") })
+	watchdog := time.AfterFunc(2*time.Minute, func() { panic("a pipe blocks") })
 	defer watchdog.Stop()
 	pipe := func(path string) {
 		t.Helper()
@@ -216,7 +216,7 @@ func TestInstallLocked(t *testing.T) {
 	defer root.Close()
 	start := time.Now()
 	lockDir(root, 200*time.Millisecond)()
-	if took := time.Since(start); took < 200*time.Millisecond || took > 10*time.Second {
+	if took := time.Since(start); took < 200*time.Millisecond || took > time.Minute {
 		t.Errorf("waited %v", took)
 	}
 }

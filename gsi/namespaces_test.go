@@ -111,7 +111,7 @@ func TestNSPatternTime(t *testing.T) {
 	if p.match(strings.Repeat("a", 2000)) {
 		t.Error("it matches")
 	}
-	if took := time.Since(start); took > 5*time.Second {
+	if took := time.Since(start); took > 30*time.Second {
 		t.Errorf("took %v", took)
 	}
 }

@@ -88,7 +88,7 @@ func TestLockExcludes(t *testing.T) {
 	// The waiter that gave up gets the lock in the end, before or after the
 	// next one, and must let go of it.
 	for range 2 {
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		next, err := d.Lock(ctx, "l")
 		must(t, err)
@@ -186,7 +186,7 @@ func TestLockTakeOver(t *testing.T) {
 		t.Errorf("while the child holds it: %v", err)
 	}
 	time.AfterFunc(50*time.Millisecond, func() { cmd.Process.Kill() })
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Second) // less than the child sleeps
 	defer cancel()
 	l, err := d.Lock(ctx, "l")
 	must(t, err)
