@@ -15,8 +15,8 @@ import (
 // the user's state directory; a profile's key "identity" goes before it.
 type Identities struct{ dir string }
 
-// NewIdentities keeps identities below dir, $XDG_STATE_HOME as a rule. An empty
-// dir remembers nothing.
+// NewIdentities keeps identities below dir, $XDG_STATE_HOME as a rule. With an
+// empty dir nothing is remembered, and Set says so.
 func NewIdentities(dir string) *Identities { return &Identities{dir} }
 
 // StateDir is where the XDG base directories put what should survive.
@@ -58,8 +58,11 @@ func (i *Identities) Get(profile string) (string, error) {
 
 // Set remembers an identity.
 func (i *Identities) Set(profile, identity string) error {
-	if i == nil || i.dir == "" {
+	if i == nil {
 		return nil
+	}
+	if i.dir == "" {
+		return errors.New("there is no home directory for it; set HOME or XDG_STATE_HOME")
 	}
 	dir, err := safefile.MakeDir(i.path())
 	if err != nil {
