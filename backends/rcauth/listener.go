@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/x509-credential-helper/x509-credential-helper/internal/safego"
@@ -25,6 +26,9 @@ const (
 	// pageTimeout is how long a browser has to fetch the last page once the
 	// login is over.
 	pageTimeout = 2 * time.Second
+	// maxVisitors is how many connections there may be at a time. A browser has a
+	// handful; whoever else is on this machine may make as many as we let them.
+	maxVisitors = 100
 )
 
 // listener is where the browser comes back to: one registered loopback address,
@@ -41,6 +45,7 @@ type listener struct {
 	over    chan struct{}  // closed when outcome is known
 
 	patience time.Duration // with the sending of a request
+	visitors atomic.Int32  // connections
 
 	mu      sync.Mutex
 	judge   func(raw string) (code string, err error)
@@ -160,10 +165,23 @@ func (l *listener) serve() {
 		IdleTimeout:       l.patience,
 		MaxHeaderBytes:    maxRedirectHeader,
 		ErrorLog:          log.New(io.Discard, "", 0), // what a browser sends is no news for the terminal
+		ConnState:         l.count,
 	}
 	l.server.SetKeepAlivesEnabled(false) // one page is all that anybody gets
 	for _, socket := range l.sockets {
 		safego.Go(func() error { return l.server.Serve(socket) })
+	}
+}
+
+// count turns away who comes when there are enough.
+func (l *listener) count(c net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		if l.visitors.Add(1) > maxVisitors {
+			_ = c.Close()
+		}
+	case http.StateClosed:
+		l.visitors.Add(-1)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -326,4 +327,42 @@ func TestListenerCloses(t *testing.T) {
 		t.Fatal(err)
 	}
 	again.finish(Outcome{})
+}
+
+// TestListenerVisitors: whoever is on this machine may connect, and no more often
+// than there is room for; who has gone makes room.
+func TestListenerVisitors(t *testing.T) {
+	l, err := listenFor(t.Context(), []string{freeURI(t, "127.0.0.1")}, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.finish(Outcome{State: Failed}) })
+	dial := func() net.Conn {
+		conn, err := net.Dial("tcp", l.home.Host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second)) // the silent ones would be heard for longer
+		return conn
+	}
+	var silent []net.Conn
+	for range maxVisitors {
+		silent = append(silent, dial())
+	}
+	if _, err := dial().Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("one more was let in: %v", err)
+	}
+	silent[0].Close()
+	for begin := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		conn := dial()
+		_, _ = io.WriteString(conn, "GET / HTTP/1.0\r\n\r\n")
+		first, err := bufio.NewReader(conn).ReadString('\n')
+		if strings.Contains(first, " 404 ") {
+			break
+		}
+		if time.Since(begin) > time.Minute {
+			t.Fatalf("there is no room again: %q, %v", first, err)
+		}
+	}
 }
