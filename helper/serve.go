@@ -152,8 +152,11 @@ func (h *Helper) request(ctx context.Context, verb string, in io.Reader) ([]byte
 	if verb == "list" {
 		return []byte("{}"), nil
 	}
-	return nil, Errorf(CodeInvalidRequest, "%s reads a JSON request from standard input, which is a terminal", verb).
-		WithHint("for example: echo '{}' | x509-credential-helper %s", verb)
+	e := Errorf(CodeInvalidRequest, "%s reads a JSON request from standard input, which is a terminal", verb)
+	if verb == "get" {
+		return nil, e.WithHint("for example: echo '{}' | x509-credential-helper get")
+	}
+	return nil, e.WithHint("run: x509-credential-helper help %s", verb) // {} is no example: it would erase something
 }
 
 // coded gives every error its code.

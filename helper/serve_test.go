@@ -122,6 +122,9 @@ func TestServeTerminal(t *testing.T) {
 		if refused := verb != "list" && verb != "capabilities"; refused != (e != nil) || refused && e.Hint == "" {
 			t.Errorf("%s: got %v", verb, e)
 		}
+		if e != nil && verb != "get" && strings.Contains(e.Hint, "{}") { // erase {} erases, store {} is an error
+			t.Errorf("%s: whoever does what the hint says regrets it: %s", verb, e.Hint)
+		}
 	}
 }
 
