@@ -40,7 +40,7 @@ type KeyKind string
 // The kinds of values that profile keys have.
 const (
 	KindString   KeyKind = "a string"
-	KindStrings  KeyKind = "a list of strings" // a single string is a list of one
+	KindStrings  KeyKind = "a string or a list of strings" // a single string is a list of one
 	KindBool     KeyKind = "true or false"
 	KindDuration KeyKind = `a duration like "12h" or "90m"`
 	KindInts     KeyKind = "a list of integers"

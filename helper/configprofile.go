@@ -2,6 +2,7 @@ package helper
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -109,7 +110,7 @@ func (p *Profile) claimURLs(table map[string]value) *Error {
 	}
 	patterns, isList := parseValue(KindStrings, v.v)
 	if !isList {
-		return p.wrong("match", v.file, "must be a list of strings")
+		return p.wrong("match", v.file, "must be "+string(KindStrings))
 	}
 	if err := p.setMatch(patterns.([]string)); err != nil {
 		return p.wrong("match", v.file, err.Error())
@@ -188,8 +189,11 @@ func (p *Profile) setWord(key, word string) error {
 	switch key {
 	case "key":
 		k, err := gsi.ParseKeyType(word)
+		if err != nil {
+			return fmt.Errorf("has an %w", err)
+		}
 		p.Key = k
-		return err
+		return nil
 	case "signing_policy":
 		p.Trust.SigningPolicy = gsi.PolicyMode(word)
 		words = []string{string(gsi.PolicyRequire), string(gsi.PolicyIfPresent), string(gsi.PolicyIgnore)}
