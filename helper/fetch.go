@@ -165,6 +165,10 @@ func (h *Helper) ended(ctx context.Context, err error) *Error {
 			return Errorf(CodeTimeout, "the request's time ran out: %w", err).WithHint("allow more time with \"timeout\"")
 		}
 	}
+	if e.Code == CodeTimeout && e.Hint == "" && ctx.Err() != nil {
+		more := *e
+		return more.WithHint("allow more time with \"timeout\"")
+	}
 	return e
 }
 

@@ -37,6 +37,15 @@ type Profile struct {
 	err  *Error // why it cannot be used
 }
 
+// IdentityHint says how another identity becomes the one of the profile. A login
+// changes only what a login has remembered.
+func (p *Profile) IdentityHint() string {
+	if p.Identity != "" {
+		return "if that is right, change \"identity\" of the profile in the configuration"
+	}
+	return "if that is right, run: x509-credential-helper login " + p.Name
+}
+
 // Settings are the values of a backend's own profile keys. A key that the
 // profile leaves out has the zero value.
 type Settings map[string]any

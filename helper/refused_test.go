@@ -101,6 +101,22 @@ func (w *world) unheard(t *testing.T, request string) {
 	}
 }
 
+// TestTimeoutSaysWhatHelps: a backend knows at what the caller's time ran out, and
+// not whose time it was.
+func TestTimeoutSaysWhatHelps(t *testing.T) {
+	w := newWorld(t, "")
+	w.storePass(t, "right")
+	w.issuer.during = func(ctx context.Context) { <-ctx.Done() }
+	w.issuer.err = Errorf(CodeTimeout, "gave up on test.example.org")
+	var e *Error
+	for w.issuer.count() == 0 { // a slow machine may need several tries to come so far
+		e = w.refused(t, `{"timeout":1}`, CodeTimeout)
+	}
+	if !strings.Contains(e.Message, "test.example.org") || !strings.Contains(e.Hint, `"timeout"`) {
+		t.Errorf("got %v (%s)", e, e.Hint)
+	}
+}
+
 // TestTypedFailureIsItsOwn: what somebody mistyped at a login, or at a prompt,
 // is no failure of those who wait with the pass phrase that is stored.
 func TestTypedFailureIsItsOwn(t *testing.T) {

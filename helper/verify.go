@@ -89,7 +89,7 @@ func (h *Helper) checkContent(w *wish, chain []*x509.Certificate, v *verified) e
 	if w.identity != "" && !gsi.MatchDN(v.info.IdentityRaw, w.identity) {
 		return Errorf(CodeInvalidCredential, "profile %q is for %s, but the server returned a credential of %s",
 			w.profile.Name, CleanText(w.identity), CleanText(v.info.Identity)).
-			WithHint("if that is right, run: x509-credential-helper login %s", w.profile.Name)
+			WithHint("%s", w.profile.IdentityHint())
 	}
 	granted := v.info.NotAfter.Sub(h.Clock())
 	if !v.held && granted < asked(w)-lifetimeTolerance {

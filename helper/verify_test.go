@@ -113,7 +113,10 @@ func TestIdentity(t *testing.T) {
 			t.Errorf("%s: the cached one is not recognised", dn)
 		}
 		_, w.issuer.eec = makeCA(t, w.now, "Eve")
-		w.refused(t, `{"cache":"bypass"}`, CodeInvalidCredential)
+		e := w.refused(t, `{"cache":"bypass"}`, CodeInvalidCredential)
+		if !strings.Contains(e.Hint, `change "identity"`) { // a login would be refused as well
+			t.Errorf("%s: the hint is %q", dn, e.Hint)
+		}
 	}
 
 	w := newWorld(t, "")
@@ -124,8 +127,8 @@ func TestIdentity(t *testing.T) {
 	w.must(t, `{"limited":true}`) // of Jane, in the cache
 	_, w.issuer.eec = makeCA(t, w.now, "Eve")
 	e := w.refused(t, `{"cache":"bypass"}`, CodeInvalidCredential)
-	if !strings.Contains(e.Message, "Jane") || !strings.Contains(e.Message, "Eve") {
-		t.Errorf("does not name both: %v", e)
+	if !strings.Contains(e.Message, "Jane") || !strings.Contains(e.Message, "Eve") || !strings.Contains(e.Hint, "login p") {
+		t.Errorf("does not name both, or what helps: %v (%s)", e, e.Hint)
 	}
 	if _, err := w.Login(t.Context(), LoginRequest{}); err != nil {
 		t.Fatal(err)

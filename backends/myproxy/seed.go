@@ -74,7 +74,7 @@ func (a *authentication) checkSeed(cred *gsi.Credential) *helper.Error {
 	if want := a.spec.Identity; want != "" && !gsi.MatchDN(info.IdentityRaw, want) {
 		return helper.Errorf(helper.CodeInvalidCredential, "profile %q is for %s, but the %s %q is a proxy of %s",
 			a.spec.Profile.Name, helper.CleanText(want), keySeed, path, helper.CleanText(info.Identity)).
-			WithHint("if that is right, run: x509-credential-helper login %s", a.spec.Profile.Name)
+			WithHint("%s", a.spec.Profile.IdentityHint())
 	}
 	return nil
 }
