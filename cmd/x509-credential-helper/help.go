@@ -164,12 +164,15 @@ limited, cache ("prefer", "only", "bypass"), output ("pem", "path"), interactive
 		verb("store", "keep a secret in the keyring",
 			`  printf '{"secret":{"kind":"passphrase","value":"%s"}}' "$p" | `+name+` store
 
-Fields of the request: profile, url, secret. Nothing is tried; login does that.`),
+Fields of the request: profile, url, secret. Its kind is "passphrase", with RCauth
+"client_secret" or "refresh_token", or "key_passphrase" for an encrypted tls_key.
+Nothing is tried; login does that.`),
 		verb("erase", "forget credentials and secrets",
 			`  echo '{"what":["all"]}' | `+name+` erase
 
-Fields of the request: profile, url, what ("credential", "passphrase", "all"),
-fingerprint, and reason ("rejected") if a server refused that credential.
+Fields of the request: profile, url, what ("credential", kinds of secrets as in
+store, "all"), fingerprint, and reason ("rejected") if a server refused that
+credential.
 
   `+name+` erase --all
 
