@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -29,7 +30,8 @@ const (
 	// VOMSAttached attaches attributes of Options.VOs.
 	VOMSAttached
 	// VOMSUnreachable answers with the texts of a server that reaches no VOMS
-	// server or, where the request has no VOMSES line, knows none.
+	// server, finds none of the VO in the request's VOMSES lines or, where it has
+	// none of those, knows none.
 	VOMSUnreachable
 )
 
@@ -79,9 +81,26 @@ func (s *Sandbox) attributes(r *request, holder *x509.Certificate, from, to time
 	}
 	if s.opts.VOMS != VOMSAttached {
 		vo, _, _ := strings.Cut(r.voName[0], ":")
-		return nil, fmt.Sprintf("Couldn't get user information for %s VO.\nCouldn't get VOMS User Information.", vo)
+		text := fmt.Sprintf("Couldn't get user information for %s VO.\nCouldn't get VOMS User Information.", vo)
+		if !namesServer(r.vomses, vo) {
+			text = "Error finding voms server info.\n" + text
+		}
+		return nil, text
 	}
 	return s.memberships(r, holder, from, to)
+}
+
+// vomsesLine are the five fields that a line must have.
+const vomsesLine = `^\s*"([^"]*)"(?:\s+"[^"]*"){4}`
+
+// namesServer says whether a line of the request names a server of the VO by
+// the first field, the alias: measured, where the fifth has another name too.
+func namesServer(vomses []string, vo string) bool {
+	fields := regexp.MustCompile(vomsesLine)
+	return slices.ContainsFunc(vomses, func(line string) bool {
+		found := fields.FindStringSubmatch(line)
+		return found != nil && found[1] == vo
+	})
 }
 
 // memberships are the attributes of Options.VOs, for whoever asks.

@@ -106,13 +106,21 @@ func TestVOMSRefused(t *testing.T) {
 	unreachable := start(t, Options{VOMS: VOMSUnreachable}, User{Name: "alice"})
 	attached := start(t, Options{VOMS: VOMSAttached, VOs: testVOs}, User{Name: "alice"})
 	const vomses = "VOMSES=\"testvo\" \"127.0.0.1\" \"17599\" \"/CN=x\" \"testvo\"\n"
+	const found = "ERROR=Couldn't get user information for testvo VO.\nERROR=Couldn't get VOMS User Information.\n"
+	const notFound = "ERROR=Error finding voms server info.\n" + found
 	for _, c := range []struct {
 		s     *Sandbox
 		lines []string
 		want  string
 	}{
 		{unreachable, []string{"VONAME=testvo\n"}, "ERROR=No VOMS Server Information\nERROR=Couldn't get VOMS User Information.\n"},
-		{unreachable, []string{"VONAME=testvo\n", vomses}, "ERROR=Couldn't get user information for testvo VO.\nERROR=Couldn't get VOMS User Information.\n"},
+		{unreachable, []string{"VONAME=testvo\n", vomses}, found},
+		// Measured: a line counts if it has five fields in quotes, the first of them the VO that is asked for.
+		{unreachable, []string{"VONAME=testvo\n", "VOMSES=testvo 127.0.0.1 17599 /CN=x testvo\n"}, notFound},
+		{unreachable, []string{"VONAME=testvo\n", "VOMSES=\n"}, notFound},
+		{unreachable, []string{"VONAME=testvo\n", "VOMSES=\"testvo\" \"127.0.0.1\" \"17599\" \"/CN=x\"\n"}, notFound},
+		{unreachable, []string{"VONAME=testvo\n", strings.Replace(vomses, "testvo", "alias", 1)}, notFound},
+		{unreachable, []string{"VONAME=testvo:/testvo/Role=x\n", "VOMSES=nonsense\n", vomses}, found},
 		{attached, []string{"VONAME=other\n"}, "ERROR=Couldn't get user information for other VO.\n"},
 		{attached, []string{"VONAME=testvo:/testvo/Role=admin\n"}, "ERROR=Couldn't get user information for testvo VO.\n"},
 	} {
