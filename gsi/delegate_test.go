@@ -244,8 +244,8 @@ func TestDelegateOldDigests(t *testing.T) {
 // TestRecordedRequests: what myproxy-server 6.2.14 asks for in PUT.
 func TestRecordedRequests(t *testing.T) {
 	_, recordings := readRecordings(t, "put-ok-*.json")
-	if len(recordings) < 4 {
-		t.Fatalf("only %d recordings", len(recordings))
+	if len(recordings) == 0 {
+		t.Fatal("no recordings")
 	}
 	user := newEEC(t, newCA(t, "Root", nil), "Jane")
 	for _, r := range recordings {

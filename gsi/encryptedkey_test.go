@@ -271,14 +271,17 @@ func mustMarshal(t testing.TB, value any) []byte {
 // MyProxy's STORE and RETRIEVE.
 func TestRecordedEncryptedKeys(t *testing.T) {
 	_, recordings := readRecordings(t, "store-ok*.json", "retrieve-ok*.json")
-	if len(recordings) < 6 {
-		t.Fatalf("only %d recordings", len(recordings))
+	if len(recordings) == 0 {
+		t.Fatal("no recordings")
 	}
 	for _, r := range recordings {
 		found := 0
 		for _, m := range r.Messages {
 			text := strings.TrimRight(m.Text, "\x00")
 			if !strings.Contains(text, "DEK-Info") {
+				if strings.Contains(text, "PRIVATE KEY-----") { // stored without a pass phrase
+					found++
+				}
 				continue
 			}
 			found++
@@ -301,7 +304,7 @@ func TestRecordedEncryptedKeys(t *testing.T) {
 			}
 		}
 		if found != 1 {
-			t.Errorf("%s: %d encrypted keys", r.Name, found)
+			t.Errorf("%s: %d private keys", r.Name, found)
 		}
 	}
 }

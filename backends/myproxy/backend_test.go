@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/x509-credential-helper/x509-credential-helper/gsi"
-	"github.com/x509-credential-helper/x509-credential-helper/gsi/voms"
 	"github.com/x509-credential-helper/x509-credential-helper/helper"
 	"github.com/x509-credential-helper/x509-credential-helper/internal/secret"
 )
@@ -140,66 +139,6 @@ func (r *recording) trust() (*gsi.TrustDir, error) {
 }
 func spec(p *helper.Profile, pass string, from LogonRequest) *helper.Spec {
 	return &helper.Spec{Profile: p, Lifetime: from.Lifetime, CSR: from.CSR, Secrets: fixed{pass: []byte(pass)}}
-}
-
-// Each recorded refusal gets the code that the protocol gives it.
-func TestRecordedCodes(t *testing.T) {
-	want := map[string]helper.Code{
-		"get-wrong-passphrase":               helper.CodeAuthenticationFailed,
-		"get-wrong-passphrase-tls12":         helper.CodeAuthenticationFailed,
-		"get-empty-passphrase":               helper.CodeAuthenticationFailed,
-		"get-after-change-old-passphrase":    helper.CodeAuthenticationFailed,
-		"get-passphrase-unencrypted":         helper.CodeAuthenticationFailed,
-		"get-ca-wrong-password":              helper.CodeAuthenticationFailed,
-		"get-ca-empty-password":              helper.CodeAuthenticationFailed,
-		"get-ca-unknown-user":                helper.CodeAuthenticationFailed,
-		"get-unknown-user":                   helper.CodeAuthenticationFailed,
-		"get-unknown-credential-name":        helper.CodeNotFound,
-		"get-locked":                         helper.CodeAuthorizationDenied,
-		"get-policy-refused":                 helper.CodeAuthorizationDenied,
-		"get-bad-csr":                        helper.CodeServerRefused,
-		"get-cannot-delegate":                helper.CodeServerRefused,
-		"get-ca-p256-refused":                helper.CodeServerRefused,
-		"get-stored-expired":                 helper.CodeServerRefused,
-		"get-voname-vomses-unreachable":      helper.CodeServerRefused,
-		"clear-text-refusal-tls12":           helper.CodeServerRefused,
-		"clear-text-refusal-tls13":           helper.CodeServerRefused,
-		"clear-text-refusal-delegation-flag": helper.CodeServerRefused,
-	}
-	for _, r := range append(recordings(t, "get-*.json"), recordings(t, "clear-text-*.json")...) {
-		t.Run(r.Name, func(t *testing.T) {
-			req := r.request(t)
-			p := r.replay(t, asRecorded, strings.HasPrefix(r.Name, "get-") && r.ClientCert == "none" && !req.TrustRoots)
-			s := spec(profile(helper.Settings{keyServer: []string{p.addr}, keyUsername: req.Username, keyCredName: req.CredentialName}),
-				string(req.Passphrase), req)
-			s.Trust = r.trust
-			s.Profile.VOMSES = req.VOMSES
-			for _, vo := range req.VOMS {
-				v, err := voms.ParseRequest(vo)
-				must(t, err)
-				s.VOMS = append(s.VOMS, v)
-			}
-			got, err := New(Options{Getenv: env{}.get, Clock: r.clock, SystemVOMSES: "/nonexistent"}).Obtain(t.Context(), s)
-			if told := <-p.told; told != nil {
-				t.Errorf("what the server was told: %v", told)
-			}
-			if want[r.Name] == "" {
-				if err != nil || len(got.Chain) == 0 || got.Server != p.addr {
-					t.Errorf("got %+v, %v", got, err)
-				}
-				return
-			}
-			if code(err) != want[r.Name] {
-				t.Fatalf("got %s (%v), want %s", code(err), err, want[r.Name])
-			}
-			var e *helper.Error
-			errors.As(err, &e)
-			texts, _ := r.outcome(t)
-			if !strings.Contains(e.Message, texts[0]) || e.Retryable || e.Profile != "test" || e.Backend != Name {
-				t.Errorf("got %+v, the server said %q", e, texts)
-			}
-		})
-	}
 }
 
 // What is not in the recordings: servers that do not answer, that cannot be

@@ -47,10 +47,7 @@ func (r *recording) asked() (f fields, canonical bool) {
 	for _, key := range []string{"VERSION", "COMMAND", "USERNAME", "PASSPHRASE", "LIFETIME"} {
 		canonical = canonical && len(f[key]) == 1
 	}
-	if _, err := strconv.Atoi(f.get("LIFETIME")); err != nil {
-		canonical = false
-	}
-	return f, canonical && f.get("VERSION") == "MYPROXYv2"
+	return f, canonical && f.get("VERSION") == "MYPROXYv2" && f.ours() && !r.hasty()
 }
 
 // clientData is the nth thing that the recorded client sent after its request.
@@ -301,7 +298,7 @@ func (r *recording) raw(t *testing.T, c *Client) error {
 			return err
 		}
 	}
-	if strings.HasPrefix(r.End, "no further bytes") {
+	if strings.HasPrefix(r.End, endSilence) {
 		s.timeout = 100 * time.Millisecond
 		return s.receiveOK("", StageRequest)
 	}

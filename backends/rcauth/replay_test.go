@@ -25,17 +25,27 @@ import (
 type exchange struct {
 	Name       string
 	RecordedAt time.Time `json:"recorded_at"`
-	Request    struct {
-		Method, Path string
-		Auth         []string
-		Headers      [][2]string
-		Form, Query  [][2]string
-	}
-	Response struct {
+	Request    recordedRequest
+	Response   struct {
 		Status  int
 		Headers [][2]string
 		Body    string
 	}
+}
+
+type recordedRequest struct {
+	Method, Path string
+	Auth         []string
+	Headers      [][2]string
+	Form, Query  [][2]string
+}
+
+// UnmarshalJSON refuses what would be left out of a replay without a word.
+func (r *recordedRequest) UnmarshalJSON(text []byte) error {
+	type plain recordedRequest
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	return d.Decode((*plain)(r))
 }
 
 func recorded(t testing.TB, name string) *exchange {
@@ -46,7 +56,7 @@ func recorded(t testing.TB, name string) *exchange {
 	}
 	var x exchange
 	if err := json.Unmarshal(text, &x); err != nil {
-		t.Fatal(err)
+		t.Fatalf("%s: %v", name, err)
 	}
 	return &x
 }
@@ -184,87 +194,55 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// callOf is the call of this library to which an exchange belongs, "" for what
-// the browser does, or this library never does.
-func callOf(x *exchange) string {
-	for _, prefix := range []string{opDiscovery, opToken, opRefresh, opUserInfo, opRevoke} {
-		if strings.HasPrefix(x.Name, prefix+"_") {
-			return prefix
-		}
-	}
+// callOf is the call of this library to which an exchange belongs, by what was
+// asked and not by its name; "" is what the browser does, or this library never
+// does.
+func callOf(t testing.TB, x *exchange) string {
+	t.Helper()
+	path, ok := strings.CutPrefix(x.Request.Path, "/mp-oa2-server/")
+	endpoint, _, _ := strings.Cut(path, "/")
 	switch {
-	case strings.HasPrefix(x.Name, "certs_"):
+	case !ok:
+		return "" // not below the portal's path
+	case endpoint == ".well-known":
+		return opDiscovery
+	case endpoint == "certs":
 		return opKeys
-	case strings.HasPrefix(x.Name, "getproxy_"):
-		if slices.ContainsFunc(x.Request.Form, isInfo) || slices.ContainsFunc(x.Request.Query, isInfo) {
-			return opInfo
-		}
-		return opGetProxy
+	case endpoint == "token" && x.param("grant_type") == "refresh_token":
+		return opRefresh
+	case endpoint == "getproxy" && slices.ContainsFunc(slices.Concat(x.Request.Form, x.Request.Query), isInfo):
+		return opInfo
 	}
+	switch endpoint {
+	case opToken, opUserInfo, opGetProxy, opRevoke:
+		return endpoint
+	case "authorize", "sshkey", "device_authorization", "register":
+		return ""
+	}
+	t.Fatalf("nothing says whose call %s is", x.Request.Path)
 	return ""
 }
 
 func isInfo(p [2]string) bool { return p[0] == "info" }
 
-// refusals is what a caller has to be told for every recorded refusal.
-var refusals = map[string]Kind{
-	"device_authorization_absent": "", "discovery_at_host_root": "", // see TestOldPortal
-
-	"token_bad_redirect_uri": KindCode, "token_basic_wrong_secret": KindClient, "token_code_reused_at_once": KindCode,
-	"token_empty_secret": KindClient, "token_grant_device_code": KindOther, "token_grant_password": KindOther,
-	"token_missing_secret": KindClient, "token_no_client_id": KindClient, "token_no_code": KindCode,
-	"token_no_grant_type": KindOther, "token_no_redirect_uri": KindCode, "token_other_redirect_uri": KindCode,
-	"token_public_client": KindClient, "token_unapproved_client": KindClient, "token_unknown_client": KindClient,
-	"token_unknown_code": KindCode, "token_wrong_secret": KindClient,
-
-	"refresh_after_revoke_get": KindRefreshToken, "refresh_client_without_refresh_tokens": KindRefreshToken,
-	"refresh_disabled_on_portal": KindRefreshToken, "refresh_garbage_token": KindRefreshToken,
-	"refresh_missing_secret": KindClient, "refresh_no_token": KindRefreshToken, "refresh_unknown_client": KindClient,
-	"refresh_unknown_token": KindRefreshToken, "refresh_wrong_secret": KindClient,
-
-	"userinfo_access_token_after_refresh": KindAccessToken, "userinfo_no_token": KindAccessToken, "userinfo_revoked": KindAccessToken,
-
-	"getproxy_access_token_after_refresh": KindAccessToken, "getproxy_again_refresh_disabled": KindAccessToken,
-	"getproxy_basic_wrong_secret": KindClient, "getproxy_bearer_no_client": KindClient,
-	"getproxy_ca_token_expired": KindLoginRequired, "getproxy_duplicate_parameter": KindAccessToken,
-	"getproxy_empty_access_token": KindAccessToken, "getproxy_expired_access_token": KindAccessToken,
-	"getproxy_garbage_access_token": KindAccessToken, "getproxy_info_ca_token_expired": KindLoginRequired,
-	"getproxy_info_expired_access_token": KindAccessToken, "getproxy_info_lifetime_too_long": KindLifetime,
-	"getproxy_info_myproxy_info_failed": KindUnavailable, "getproxy_info_myproxy_unreachable": KindUnavailable,
-	"getproxy_info_short_timeleft": KindLoginRequired, "getproxy_lifetime_beyond_timeleft": KindLoginRequired,
-	"getproxy_lifetime_beyond_timeleft_explicit": KindLoginRequired, "getproxy_lifetime_empty": KindLifetime,
-	"getproxy_lifetime_fraction": KindLifetime, "getproxy_lifetime_not_a_number": KindLifetime,
-	"getproxy_lifetime_too_long": KindLifetime, "getproxy_myproxy_closes_connection": KindUnavailable,
-	"getproxy_myproxy_info_failed": KindUnavailable, "getproxy_myproxy_refuses_portal": KindUnavailable,
-	"getproxy_myproxy_unreachable": KindUnavailable, "getproxy_no_access_token": KindAccessToken,
-	"getproxy_public_client": KindClient, "getproxy_revoked": KindAccessToken, "getproxy_scope_missing": KindScope,
-	"getproxy_scope_not_enabled": KindScope, "getproxy_unapproved_client": KindClient,
-	"getproxy_unknown_access_token": KindAccessToken, "getproxy_unknown_client": KindClient,
-	"getproxy_used_access_token": KindAccessToken, "getproxy_voname_bad_vomses": KindVOMS,
-	"getproxy_voname_empty": KindVOMS, "getproxy_voname_newline": KindVOMS, "getproxy_voname_unknown": KindVOMS,
-	"getproxy_voname_voms_unreachable": KindVOMS, "getproxy_wrong_secret": KindClient,
-
-	"revoke_form_auth": KindClient, "revoke_wrong_secret": KindClient,
-}
-
 // Every recorded answer of a real portal is handled as its text says.
 func TestRecordedAnswers(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(vectors.Dir(t, "rcauth"), "*.json"))
-	if err != nil || len(files) < 150 {
+	if err != nil || len(files) == 0 {
 		t.Fatalf("%d recorded exchanges: %v", len(files), err)
 	}
+	var all []*exchange
 	for _, file := range files {
-		x := recorded(t, strings.TrimSuffix(filepath.Base(file), ".json"))
+		all = append(all, recorded(t, strings.TrimSuffix(filepath.Base(file), ".json")))
+	}
+	for _, x := range all {
 		t.Run(x.Name, func(t *testing.T) {
-			call := callOf(x)
-			kind, refused := refusals[x.Name]
+			call := callOf(t, x)
 			switch {
-			case call == "" || refused && kind == "":
+			case call == "":
 				checkNotOurs(t, x)
-			case refused:
-				checkRefused(t, x, call, kind)
 			case x.Response.Status != http.StatusOK:
-				t.Fatalf("status %d, and nothing says what it shall become", x.Response.Status)
+				checkRefused(t, x, call, kindExpected(t, x, all))
 			default:
 				checkGood(t, x, call)
 			}
@@ -327,7 +305,7 @@ func checkRedirect(t *testing.T, x *exchange, location string) {
 		if !errors.Is(err, ErrWrongState) { // we always send one
 			t.Errorf("a redirect without state gave %v", err)
 		}
-	case strings.Contains(x.Name, "_ok"):
+	case query.Has("code"):
 		if err != nil || code != query.Get("code") || !strings.HasPrefix(code, recordedPortal+"/authzGrant/") {
 			t.Errorf("code %q, %v", code, err)
 		}
@@ -341,12 +319,8 @@ func checkRedirect(t *testing.T, x *exchange, location string) {
 func checkGood(t *testing.T, x *exchange, call string) {
 	p := newPlayer(t, x)
 	got, err := p.play(context.Background(), call)
-	switch x.Name {
-	case "token_ok_without_nonce": // we always send one
-		checkFault(t, err, FaultNonce)
-		return
-	case "token_foreign_code_ok": // the portal gives one client the tokens of another
-		checkFault(t, err, FaultAudience)
+	if fault := faultOf(t, x, p); fault != "" {
+		checkFault(t, err, fault)
 		return
 	}
 	if err != nil {

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"io"
@@ -19,24 +20,35 @@ import (
 
 // exchange is one recorded request to a real portal and its answer.
 type exchange struct {
-	Name       string    `json:"name"`
-	What       string    `json:"what"`
-	Notes      string    `json:"notes"`
-	RecordedAt time.Time `json:"recorded_at"`
-	Request    struct {
-		Method  string      `json:"method"`
-		Path    string      `json:"path"`
-		Headers [][2]string `json:"headers"`
-		Form    [][2]string `json:"form"`
-		Query   [][2]string `json:"query"`
-	} `json:"request"`
-	Response struct {
+	Name       string      `json:"name"`
+	What       string      `json:"what"`
+	Notes      string      `json:"notes"`
+	RecordedAt time.Time   `json:"recorded_at"`
+	Request    recordedAsk `json:"request"`
+	Response   struct {
 		Status  int         `json:"status"`
 		Headers [][2]string `json:"headers"`
 		Body    string      `json:"body"`
 	} `json:"response"`
 
 	uses, gives []string // tokens
+}
+
+type recordedAsk struct {
+	Method  string      `json:"method"`
+	Path    string      `json:"path"`
+	Auth    []string    `json:"auth"` // told by headers and parameters, too
+	Headers [][2]string `json:"headers"`
+	Form    [][2]string `json:"form"`
+	Query   [][2]string `json:"query"`
+}
+
+// UnmarshalJSON refuses what would be left out of a replay without a word.
+func (r *recordedAsk) UnmarshalJSON(text []byte) error {
+	type plain recordedAsk
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	return d.Decode((*plain)(r))
 }
 
 // The recorded portal.
@@ -57,8 +69,8 @@ func TestPortalReplay(t *testing.T) {
 	for _, e := range exchanges {
 		t.Run(e.Name, func(t *testing.T) { r.play(t, e) })
 	}
-	if len(exchanges) < 150 {
-		t.Errorf("only %d exchanges found", len(exchanges))
+	if len(exchanges) == 0 {
+		t.Error("no exchanges found")
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -77,17 +78,9 @@ func (r *replay) world(e *exchange) *replayWorld {
 	return r.standard
 }
 
-// begun says how a session began where neither a recording nor the request
-// tells: by the name of the exchange that shows its first token.
-var begun = map[string]struct {
-	client  string
-	scopes  []string
-	noNonce bool
-}{
-	"token_ok_scope_openid":  {scopes: []string{scopeOpenID}},
-	"token_ok_without_nonce": {noNonce: true},
-	"token_foreign_code_ok":  {client: "lab1"},
-}
+// begun has the scopes of a session where neither a recording nor the request
+// tells them: by the name of the exchange that shows its first token.
+var begun = map[string][]string{"token_ok_scope_openid": {scopeOpenID}}
 
 // died lists the tokens that an exchange killed of which there is no recording.
 var died = map[string]func(*Portal, *portalSession){
@@ -100,12 +93,12 @@ func (w *replayWorld) prepare(t *testing.T, e *exchange) {
 	t.Helper()
 	w.r.clock.set(e.RecordedAt)
 	var f PortalFaults
-	switch {
-	case strings.Contains(e.Name, "myproxy_unreachable"), strings.Contains(e.Name, "myproxy_closes_connection"):
+	switch text := strings.ReplaceAll(e.Response.Body, "+", " "); {
+	case strings.Contains(text, "No usable MyProxy service"):
 		f.MyProxy = PortalMyProxyUnreachable
-	case strings.Contains(e.Name, "myproxy_info_failed"):
+	case strings.Contains(text, "MyProxy info failed"):
 		f.MyProxy = PortalMyProxyInfoFails
-	case strings.Contains(e.Name, "myproxy_refuses"):
+	case strings.Contains(text, "Failed to execute GET command"):
 		f.MyProxy = PortalMyProxyRefuses
 	}
 	f.NoCA = strings.Contains(e.Notes, `the CA part (stub) answers 403`)
@@ -189,23 +182,20 @@ func (w *replayWorld) invent(t *testing.T, e *exchange, ms string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	at, how := time.UnixMilli(number), begun[e.Name]
-	name := how.client
-	if name == "" {
-		name = e.clientName()
+	at, name, nonce := time.UnixMilli(number), e.clientName(), "n0"
+	if claims := e.idToken(t); claims != nil { // of whoever began the session
+		name = strings.TrimPrefix(claims["aud"].(string), recordedClients)
+		nonce, _ = claims["nonce"].(string)
 	}
 	w.p.mu.Lock()
 	defer w.p.mu.Unlock()
 	client := w.p.clients[recordedClients+name]
 	s := &portalSession{
-		client: client, redirect: portalCallback, state: "st123", nonce: "n0", scopes: client.Scopes,
+		client: client, redirect: portalCallback, state: "st123", nonce: nonce, scopes: client.Scopes,
 		begun: at, user: w.p.users[0], loggedIn: at,
 	}
-	if how.scopes != nil {
-		s.scopes = how.scopes
-	}
-	if how.noNonce {
-		s.nonce = ""
+	if scopes := begun[e.Name]; scopes != nil {
+		s.scopes = scopes
 	}
 	w.p.grant(s)
 	w.p.issueAccess(s)
@@ -218,6 +208,18 @@ func (w *replayWorld) invent(t *testing.T, e *exchange, ms string) {
 	if kill := died[e.Name]; kill != nil {
 		kill(w.p, s)
 	}
+}
+
+// idToken has the claims of the recorded answer, nil where it has none.
+func (e *exchange) idToken(t *testing.T) map[string]any {
+	t.Helper()
+	var body struct {
+		IDToken string `json:"id_token"`
+	}
+	if json.Unmarshal([]byte(e.Response.Body), &body) != nil || body.IDToken == "" {
+		return nil
+	}
+	return jwtPart(t, body.IDToken, 1)
 }
 
 // clientName is the client of a recorded request that the portal knows and

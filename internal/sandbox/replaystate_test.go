@@ -27,7 +27,8 @@ func (l *recordedLab) state(t *testing.T, s *Sandbox, r *recording, request *req
 		return
 	case request.command == commandInfo && r.Client == "alice",
 		(request.command == commandPut || request.command == commandStore) && !o.says("already stored"),
-		o.says("No credentials exist"), o.says("Credentials do not exist"):
+		o.says("No credentials exist"), o.says("Credentials do not exist"),
+		r.Client == "alice" && o.says("does not own"): // hers are all
 		return
 	}
 	l.deposit(t, s, r, request, o)
@@ -127,6 +128,8 @@ func passphraseOf(request *request, o *recordedOutcome) string {
 	switch {
 	case o.says("Bad password"):
 		return "another-" + request.passphrase
+	case o.says("ERROR=invalid pass phrase"): // a wrong one for a key that has none
+		return ""
 	case o.says("invalid credential passphrase") && request.passphrase == "":
 		return goodPass
 	case o.says("ERROR=authentication failed"), o.challenged:
@@ -139,6 +142,9 @@ func passphraseOf(request *request, o *recordedOutcome) string {
 // proxy shows another.
 func limitOf(r *recording, request *request, o *recordedOutcome) int {
 	const usual = 43200
+	if len(o.granted) > 1 && request.lifetime == 0 && o.granted[0].NotAfter.Equal(o.granted[1].NotAfter) {
+		return 0
+	}
 	if len(o.granted) < 2 || o.granted[0].NotAfter.Equal(o.granted[1].NotAfter) {
 		return usual
 	}
@@ -203,7 +209,11 @@ func (l *recordedLab) listed(t *testing.T, s *Sandbox, r *recording, request *re
 			t.Fatalf("%sEND_TIME or %sOWNER: %v", prefix, prefix, err)
 		}
 		if end := time.Unix(seconds, 0); end.Before(person.Chain[0].NotAfter) {
-			person = l.below(t, person, oidInheritAll, r.RecordedAt, end)
+			start, err := strconv.ParseInt(fields[prefix+"START_TIME"], 10, 64)
+			if err != nil {
+				t.Fatalf("%sSTART_TIME: %v", prefix, err)
+			}
+			person = l.below(t, person, oidInheritAll, time.Unix(start, 0).Add(skew), end)
 		}
 		file, err := newCredentialFile(person.Chain, person.Key, goodPass)
 		if err != nil {
