@@ -67,10 +67,10 @@ func (m *MyProxy) Stored() []string {
 // been thawed may leave a child that holds the socket for a moment.
 func checkClosed(t TB, addrs ...string) {
 	t.Helper()
-	closesWithin(t, leakGrace, addrs...)
+	closedWithin(t, leakGrace, addrs...)
 }
 
-func closesWithin(t TB, grace time.Duration, addrs ...string) {
+func closedWithin(t TB, grace time.Duration, addrs ...string) {
 	t.Helper()
 	for _, addr := range addrs {
 		for deadline := time.Now().Add(grace); answers(addr); time.Sleep(5 * time.Millisecond) {

@@ -147,9 +147,9 @@ func TestEndedByItself(t *testing.T) {
 func TestCheckClosed(t *testing.T) {
 	relay := startRelay(t, "127.0.0.1:1")
 	r := &recorder{TB: t}
-	closesWithin(r, 2*time.Second, "localhost:"+relay.port())
+	closedWithin(r, 2*time.Second, "localhost:"+relay.port())
 	relay.close()
-	checkClosed(r, "localhost:"+relay.port())
+	closedWithin(r, 2*time.Second, "localhost:"+relay.port())
 	if len(r.failures) != 1 {
 		t.Errorf("reported: %q", r.failures)
 	}
