@@ -42,7 +42,7 @@ func TestRefusedWithReason(t *testing.T) {
 	g.login("p256")
 	begin := time.Now()
 	g.deposit("plain", &user)
-	soon := max(20*time.Second, 20*time.Since(begin)) // a slow machine needs more until it has used it
+	soon := max(20*time.Second, 10*time.Since(begin)) // a slow machine needs more until it has used it
 	short := gsi.Credential(*g.mp.CA.UserUntil("Jane Doe", time.Now().Add(soon)))
 	g.deposit("short", &short)
 	r := g.run("", "path", "--min-lifetime", "1s", "expired")
