@@ -17,7 +17,7 @@ import (
 )
 
 // Patience is how long Expect waits.
-const Patience = 2 * time.Minute
+const Patience = time.Minute
 
 // Console is a program and the master side of its terminal.
 type Console struct {
