@@ -2,6 +2,9 @@ package sandbox
 
 import (
 	"net/http"
+	"strconv"
+	"strings"
+	"time"
 )
 
 // revoke ends the session of any of its tokens. It takes Basic only, is not in
@@ -38,12 +41,37 @@ func (p *Portal) sshkey(c *call) *PortalAnswer {
 	if !given {
 		return p.page(http.StatusBadRequest, "invalid_request", "Error: missing authorization code")
 	}
-	session := p.access[token]
-	switch {
-	case session == nil || p.expired(session):
-		return p.failure(http.StatusBadRequest, "invalid_request", "token expired.")
-	case !c.has("action"):
-		return p.failure(http.StatusBadRequest, "invalid_request", "Missing mandatory action parameter")
+	words := p.sshkeyRefusal(token)
+	if words == "" && !c.has("action") {
+		words = "Missing mandatory action parameter"
+	}
+	if words != "" {
+		return p.failure(http.StatusBadRequest, "invalid_request", words)
 	}
 	return p.page(http.StatusInternalServerError, "server_error", "SSHKeyStoreProvider does not have a default store. Yet.")
+}
+
+// sshkeyRefusal is what is wrong with an access token. The time in it counts
+// before anybody looks whether it was ever issued: measured; the other words are
+// in the sources.
+func (p *Portal) sshkeyRefusal(token string) string {
+	const invalid = "invalid access token."
+	session := p.access[token]
+	if session == nil {
+		issued, err := strconv.ParseInt(token[strings.LastIndexByte(token, '/')+1:], 10, 64)
+		switch {
+		case err != nil:
+			return invalid
+		case p.s.now().Sub(time.UnixMilli(issued)) > portalTokenLife:
+			return "token expired."
+		}
+		return "no transaction for the access token was found."
+	}
+	switch {
+	case p.expired(session):
+		return "token expired."
+	case !session.accessGood:
+		return invalid
+	}
+	return ""
 }

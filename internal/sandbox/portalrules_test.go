@@ -257,6 +257,33 @@ func TestPortalRefusesDoubledParameters(t *testing.T) {
 	}
 }
 
+// The endpoint for ssh keys reads the time in a token before it looks for it.
+func TestPortalSSHKeyTokens(t *testing.T) {
+	now := newClock(time.Date(2026, 11, 21, 20, 9, 0, 0, time.UTC))
+	p := startPortal(t, start(t, Options{Clock: now.now}), PortalOptions{})
+	c := newPortalClient(t, p)
+	once := testClient()
+	once.RefreshLife = 0
+	p.AddClient(once)
+	used := c.login().Access
+	if status, body := c.getproxy(used); status != http.StatusOK {
+		t.Fatalf("getproxy: %d %s", status, body)
+	}
+	fresh := p.URL() + "/accessToken/1f/" + used[strings.LastIndexByte(used, '/')+1:]
+	for _, tc := range []struct{ what, token, want string }{
+		{"no URL", "garbage", "invalid access token."},
+		{"never issued, long ago", p.URL() + "/accessToken/00/1", "token expired."},
+		{"never issued, a moment ago", fresh, "no transaction for the access token was found."},
+		{"used up", used, "invalid access token."},
+	} {
+		status, body := c.post("sshkey", "access_token", tc.token, "action", "list")
+		c.refused(tc.what, `"error_description":"`+tc.want, status, body)
+	}
+	now.add(16 * time.Minute)
+	status, body := c.post("sshkey", "access_token", used, "action", "list")
+	c.refused("expired", "token expired.", status, body)
+}
+
 func TestJavaEscape(t *testing.T) {
 	if got := javaEscape("a b*~'(ü"); got != "a+b*%7E%27%28%C3%BC" {
 		t.Errorf("escaped: %s", got)
