@@ -137,8 +137,9 @@ func (p *player) client() *Client {
 	id, key := p.x.param("client_id"), p.x.param("client_secret")
 	for _, h := range p.x.Request.Headers {
 		if basic, ok := strings.CutPrefix(h[1], "Basic "); ok && id == "" {
-			name, word, _ := strings.Cut(string(must(base64.StdEncoding.DecodeString(basic))), ":")
-			id, key = must(url.QueryUnescape(name)), must(url.QueryUnescape(word))
+			text := string(must(base64.StdEncoding.DecodeString(basic)))
+			colon := strings.LastIndexByte(text, ':') // identifiers have colons of their own
+			id, key = must(url.QueryUnescape(text[:colon])), must(url.QueryUnescape(text[colon+1:]))
 		}
 	}
 	id = or(id, "myproxy:oa4mp,2012:/client_id/labrt")
