@@ -114,9 +114,12 @@ func clipped(e *cache.Entry) bool {
 }
 
 func lifetimeUnavailable(w *wish, e *cache.Entry) error {
+	hint := "ask for a shorter min_lifetime"
+	if !w.target.ServerKey { // nobody can store one at a portal
+		hint += ", or store a credential on the server that may live longer"
+	}
 	err := Errorf(CodeLifetimeUnavailable, "a credential that lives another %s was asked for, but the server grants %s",
-		span(w.request.MinLifetime), span(e.Granted)).
-		WithHint("ask for a shorter min_lifetime, or store a credential on the server that may live longer")
+		span(w.request.MinLifetime), span(e.Granted)).WithHint("%s", hint)
 	err.Granted = int64(e.Granted / time.Second)
 	return err
 }

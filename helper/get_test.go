@@ -1,11 +1,14 @@
 package helper
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/x509-credential-helper/x509-credential-helper/cache"
 	"github.com/x509-credential-helper/x509-credential-helper/gsi"
 )
 
@@ -83,6 +86,21 @@ func TestLifetimeUnavailable(t *testing.T) {
 	w.must(t, `{"min_lifetime":42000}`) // a new one would do: it grants 12 h anew
 	if n := w.issuer.count(); n != 2 {
 		t.Errorf("%d calls, want 2", n)
+	}
+}
+
+// TestLifetimeUnavailableHint: nobody can store a credential at a portal, so that
+// is no advice for one.
+func TestLifetimeUnavailableHint(t *testing.T) {
+	for _, portal := range []bool{false, true} {
+		w := &wish{request: DefaultGetRequest(), target: &Target{ServerKey: portal}}
+		var e *Error
+		if err := lifetimeUnavailable(w, &cache.Entry{Granted: time.Minute}); !errors.As(err, &e) {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(e.Hint, "ask for a shorter min_lifetime") || strings.Contains(e.Hint, "store") == portal {
+			t.Errorf("portal %v: %s", portal, e.Hint)
+		}
 	}
 }
 
