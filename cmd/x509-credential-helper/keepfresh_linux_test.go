@@ -28,7 +28,6 @@ func renewing(t *testing.T) *grid {
 func shortLived(t *testing.T, life time.Duration, profile string) *grid {
 	t.Helper()
 	g := newGrid(t)
-	g.env = append(g.env, patientVar+"="+patience.String())
 	s, err := sandbox.Start(t.Context(), sandbox.Options{Dir: g.path("sandbox"), Keys: sandboxKeys(), Mode: sandbox.CA, MaxLifetime: life})
 	if err != nil {
 		t.Fatal(err)

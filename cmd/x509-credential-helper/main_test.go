@@ -36,28 +36,28 @@ const hastyVar = "X509CH_TEST_HASTY"
 
 // patientVar gives servers the time that it names for a connection and for each
 // message. Without it they have our patience: the ten seconds for a connection
-// that they have in earnest, which 0 gives them, are not enough on a busy machine.
+// that they have in earnest are not enough on a busy machine.
 const patientVar = "X509CH_TEST_PATIENT"
 
 // kernelVar names our keys in the kernel's keyring, which all worlds of a user
 // share.
 const kernelVar = "X509CH_TEST_KERNEL"
 
+// waits is what a variable says of how long somebody is waited for: nothing is our
+// patience, a word that is no time the program's own limit.
+func waits(variable string) time.Duration {
+	text := os.Getenv(variable)
+	if text == "" {
+		return patience
+	}
+	limit, _ := time.ParseDuration(text)
+	return limit
+}
+
 func TestMain(m *testing.M) {
 	program := func() {
 		p := newProcess()
-		switch hasty := os.Getenv(hastyVar); hasty {
-		case "":
-			p.keyringDeadline = patience
-		default:
-			p.keyringDeadline, _ = time.ParseDuration(hasty) // 0 is the guard's own
-		}
-		switch patient := os.Getenv(patientVar); patient {
-		case "":
-			p.serverDeadline = patience
-		default:
-			p.serverDeadline, _ = time.ParseDuration(patient) // 0 is the client's own
-		}
+		p.keyringDeadline, p.serverDeadline = waits(hastyVar), waits(patientVar)
 		p.kernelService = cmp.Or(os.Getenv(kernelVar), "x509-credential-helper-test")
 		if os.Getenv(panicVar) != "" {
 			p.before = func() { var nothing *process; nothing.args = nil }
