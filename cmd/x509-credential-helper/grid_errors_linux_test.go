@@ -117,6 +117,20 @@ func TestUnreachable(t *testing.T) {
 	})
 }
 
+// TestSilentServer: a server that accepts a connection and says nothing is given
+// up after the client's ten seconds, not at the end of the request's five minutes.
+func TestSilentServer(t *testing.T) {
+	t.Parallel()
+	g := sandboxGrid(t, gridOptions{})
+	g.store(passphrase)
+	g.env = append(g.env, patientVar+"=0")
+	defer g.silence()()
+	e := g.refused(`{"timeout":300}`, helper.CodeTimeout) // or is killed before
+	if !strings.Contains(e.Message, "said nothing") {
+		t.Errorf("got %v", e)
+	}
+}
+
 // outOfTime is the refusal of a get whose time runs out while it waits for
 // somebody. On a busy machine it may be over before the keyring has answered;
 // then there is more of it.
